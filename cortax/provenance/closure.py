@@ -1,0 +1,289 @@
+"""The code that a method's result depends on: its import closure, as a manifest that Exax hashes.
+
+Exax sees a method's own file and the files named in `depend_extra`. A manifest is ONE such file that
+stands for everything else: a digest of every project module that the method can reach by imports,
+and the version of every package that computes for it.
+
+This module takes part in no computation, so it is no part of any closure.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+import importlib
+import importlib.metadata
+import os
+import platform
+import re
+import warnings
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from packaging.requirements import InvalidRequirement, Requirement
+
+from cortax.errors import ProjectError
+
+__all__ = ["changes", "closure", "manifest", "manifest_text", "source_digest"]
+
+PACKAGES = ("cortax", "methods", "dev")
+
+# What numerical packages require and what cannot change a number. Anything not named here counts.
+INERT = frozenset(
+    """
+    certifi charset-normalizer idna packaging requests six typing-extensions tzdata urllib3
+    annotated-doc annotated-types click markdown-it-py mdurl pydantic pydantic-core pygments rich
+    shellingham typer typing-inspection setproctitle bottle waitress setuptools importlib-resources
+    """.split()
+)
+
+_ROOT = Path(__file__).resolve().parents[2]
+_Stamp = tuple[int, int, int, int]
+
+
+def _stamps() -> dict[str, _Stamp]:
+    found = {}
+    for package in PACKAGES:
+        for folder, _, names in os.walk(_ROOT / package):
+            for name in names:
+                if name.endswith(".py"):
+                    path = os.path.join(folder, name)
+                    stat = os.stat(path)
+                    found[path] = (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
+    return found
+
+
+# `methods/__init__.py` imports this module before any other of the project, so these stamps are
+# older than every module that this process has loaded.
+_AT_START = _stamps()
+
+
+def source_digest(source: bytes, path: str = "<source>") -> str:
+    """Return a digest of Python code that comments, docstrings and formatting leave as it is.
+
+    Raises
+    ------
+    ProjectError
+        The source does not parse; the message names `path` and the line.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SyntaxWarning)
+            tree = ast.parse(source)
+    except (SyntaxError, ValueError) as error:
+        raise ProjectError(f"{path}: not valid Python ({error})") from error
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            _drop_docstring(node)
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+
+
+def _drop_docstring(node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+    first = node.body[0] if node.body else None
+    value = first.value if isinstance(first, ast.Expr) else None
+    if isinstance(value, ast.Constant) and isinstance(value.value, str):
+        node.body = node.body[1:]
+
+
+def _module_file(name: str, root: Path) -> Path | None:
+    base = root.joinpath(*name.split("."))
+    for path in (base / "__init__.py", base.with_suffix(".py")):
+        if path.is_file():
+            return path
+    return None
+
+
+def _imported(tree: ast.AST, package: str) -> Iterator[str]:
+    """Every dotted name that the code may import, also inside functions."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parents = package.split(".")[: len(package.split(".")) - node.level + 1]
+                base = ".".join([*parents, base] if base else parents)
+            yield base
+            # `from package import module` names a module that only the file system can tell.
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def _with_parents(name: str) -> Iterator[str]:
+    parts = name.split(".")
+    return (".".join(parts[:n]) for n in range(1, len(parts) + 1))
+
+
+def closure(module: str, root: str | os.PathLike[str] = _ROOT) -> tuple[dict[str, Path], set[str]]:
+    """Follow the imports of a module through the project.
+
+    Parameters
+    ----------
+    module : str
+        Dotted name of a module of the project.
+    root : path
+        The folder that holds the project's packages.
+
+    Returns
+    -------
+    dict of str to Path
+        Every project module that can be reached, the packages' `__init__` included.
+    set of str
+        Top-level names of everything imported from elsewhere.
+
+    Raises
+    ------
+    ProjectError
+        A module has no file, or does not parse.
+    """
+    root = Path(root)
+    if _module_file(module, root) is None:
+        raise ProjectError(f"module {module!r} has no file below {root}")
+    modules: dict[str, Path] = {}
+    elsewhere: set[str] = set()
+    todo = [*_with_parents(module)]
+    while todo:
+        name = todo.pop()
+        if name in modules or name == __name__:
+            continue
+        if name.split(".")[0] not in PACKAGES:
+            elsewhere.add(name.split(".")[0])
+            continue
+        path = _module_file(name, root)
+        if path is None:
+            continue  # an attribute: `from package import function`
+        modules[name] = path
+        package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+        todo += [part for found in _imported(_parse(path), package) for part in _with_parents(found)]
+    return modules, elsewhere
+
+
+def _parse(path: Path) -> ast.Module:
+    try:
+        return ast.parse(path.read_bytes())
+    except (SyntaxError, ValueError) as error:
+        raise ProjectError(f"{path}: not valid Python ({error})") from error
+
+
+@functools.cache
+def _distributions() -> dict[str, list[str]]:
+    return {name: sorted(set(found)) for name, found in importlib.metadata.packages_distributions().items()}
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+@functools.cache
+def _needs(distribution: str) -> tuple[str, ...]:
+    names = []
+    for line in importlib.metadata.requires(distribution) or ():
+        try:
+            requirement = Requirement(line)
+        except InvalidRequirement:
+            continue
+        if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+            names.append(_normal(requirement.name))
+    return tuple(names)
+
+
+@functools.cache
+def _version(distribution: str) -> str | None:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def versions(imports: Iterable[str]) -> dict[str, str]:
+    """Return the versions of the packages that serve these imports, and of what they compute with.
+
+    Packages in `INERT` (networking, terminal, typing) cannot change a number and are left out.
+    """
+    todo = [_normal(d) for name in sorted(imports) for d in _distributions().get(name, ())]
+    found: dict[str, str] = {}
+    while todo:
+        name = todo.pop()
+        if name in found or name in INERT:
+            continue
+        version = _version(name)
+        if version is not None:
+            found[name] = version
+            todo += _needs(name)
+    found.pop("cortax", None)
+    return dict(sorted(found.items()))
+
+
+def manifest_text(module: str, root: str | os.PathLike[str] = _ROOT) -> str:
+    """Return the manifest of a module: `sha256 path` lines, then versions, both sorted."""
+    root = Path(root)
+    modules, elsewhere = closure(module, root)
+    lines = []
+    for path in modules.values():
+        name = path.relative_to(root).as_posix()
+        lines.append(f"{source_digest(path.read_bytes(), name)} {name}")
+    lines.sort(key=lambda line: line.split(" ", 1)[1])
+    lines.append(
+        f"python {platform.python_version()} {platform.python_implementation()} {platform.machine()}"
+    )
+    lines += [f"{name} {version}" for name, version in versions(elsewhere).items()]
+    return "\n".join(lines) + "\n"
+
+
+def manifest_path(module: str, root: str | os.PathLike[str] = _ROOT) -> Path:
+    """Return where the manifest of a module is kept."""
+    return Path(root) / ".cortax" / "manifests" / f"{module}.txt"
+
+
+def manifest(module: str) -> tuple[str]:
+    """Write the manifest of a method and return its path, as Exax's `depend_extra` wants it.
+
+    Every project module of the closure is loaded now, so that the code that a job runs is the code
+    that was hashed, however long the job waits and whatever is edited meanwhile.
+
+    Parameters
+    ----------
+    module : str
+        The method's `__name__`.
+
+    Raises
+    ------
+    ProjectError
+        A file was edited while it was being loaded (start again), or does not parse.
+    """
+    text = manifest_text(module)
+    modules, _ = closure(module)
+    for name in sorted(modules):
+        if name != module:
+            importlib.import_module(name)
+    now = _stamps()
+    edited = [path for path in map(str, modules.values()) if now.get(path) != _AT_START.get(path)]
+    if edited:
+        raise ProjectError(f"edited while it was being loaded, start the build again: {sorted(edited)}")
+    path = manifest_path(module)
+    if not path.exists() or path.read_text() != text:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_suffix(f".{os.getpid()}")
+        temporary.write_text(text)
+        temporary.replace(path)
+    return (str(path),)
+
+
+def changes(before: str, after: str) -> list[str]:
+    """Say what differs between two manifests, one file or package an item."""
+    old, new = _entries(before), _entries(after)
+    said = [f"{key} is new" for key in new if key not in old]
+    said += [f"{key} is gone" for key in old if key not in new]
+    for key in sorted(set(old) & set(new)):
+        if old[key] != new[key]:
+            is_file = key.endswith(".py")
+            said.append(f"{key} changed" if is_file else f"{key} {old[key]} -> {new[key]}")
+    return sorted(said)
+
+
+def _entries(text: str) -> dict[str, str]:
+    entries = {}
+    for line in text.splitlines():
+        first, _, rest = line.partition(" ")
+        entries.update({rest: first} if rest.endswith(".py") else {first: rest})
+    return entries
