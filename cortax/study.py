@@ -41,8 +41,11 @@ class Table(_Section):
     """Regions that another program has already summarised: one row a subject."""
 
     files: list[str] = Field(min_length=1)
+    sessions: list[str] | None = None
     id: list[str] = Field(default=["participant_id"], min_length=1)
+    id_prefix: str = ""
     columns: str | list[str] | None = None
+    drop: str | list[str] = []
 
 
 class Phenotypes(_Section):
@@ -50,9 +53,12 @@ class Phenotypes(_Section):
 
     file: str
     id: list[str] = Field(default=["participant_id"], min_length=1)
+    id_prefix: str = ""
+    sessions: list[str] = []
     group: str | None = None
     site: str | None = None
     confounds: list[str] = []
+    categorical: list[str] = []
     outlier_sd: float | None = Field(default=10.0, gt=0)
 
 

@@ -17,6 +17,7 @@ import importlib.metadata
 import os
 import platform
 import re
+import sys
 import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -38,8 +39,16 @@ INERT = frozenset(
     """.split()
 )
 
+# Spares a look into every installed distribution, which is what other differing names cost.
+KNOWN_AS = {"sklearn": "scikit-learn"}
+
 _ROOT = Path(__file__).resolve().parents[2]
 _Stamp = tuple[int, int, int, int]
+
+
+def _stamp(path: str | Path) -> _Stamp:
+    stat = os.stat(path)
+    return stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino
 
 
 def _stamps() -> dict[str, _Stamp]:
@@ -67,16 +76,20 @@ def source_digest(source: bytes, path: str = "<source>") -> str:
     ProjectError
         The source does not parse; the message names `path` and the line.
     """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", SyntaxWarning)
-            tree = ast.parse(source)
-    except (SyntaxError, ValueError) as error:
-        raise ProjectError(f"{path}: not valid Python ({error})") from error
+    tree = _tree(source, path)
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             _drop_docstring(node)
     return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+
+
+def _tree(source: bytes, path: str) -> ast.Module:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SyntaxWarning)
+            return ast.parse(source)
+    except (SyntaxError, ValueError) as error:
+        raise ProjectError(f"{path}: not valid Python ({error})") from error
 
 
 def _drop_docstring(node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> None:
@@ -153,21 +166,35 @@ def closure(module: str, root: str | os.PathLike[str] = _ROOT) -> tuple[dict[str
         if path is None:
             continue  # an attribute: `from package import function`
         modules[name] = path
-        package = name if path.name == "__init__.py" else name.rpartition(".")[0]
-        todo += [part for found in _imported(_parse(path), package) for part in _with_parents(found)]
+        todo += [part for found in _look_at(name, path)[1] for part in _with_parents(found)]
     return modules, elsewhere
 
 
-def _parse(path: Path) -> ast.Module:
-    try:
-        return ast.parse(path.read_bytes())
-    except (SyntaxError, ValueError) as error:
-        raise ProjectError(f"{path}: not valid Python ({error})") from error
+@functools.lru_cache(maxsize=1024)
+def _looked_at(path: Path, stamp: _Stamp, package: str) -> tuple[str, tuple[str, ...]]:  # noqa: ARG001 - a key
+    """Digest of a module, and the names that it may import; once a process and version of the file."""
+    source = path.read_bytes()
+    return source_digest(source, str(path)), tuple(_imported(_tree(source, str(path)), package))
+
+
+def _look_at(name: str, path: Path) -> tuple[str, tuple[str, ...]]:
+    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    return _looked_at(path, _stamp(path), package)
 
 
 @functools.cache
-def _distributions() -> dict[str, list[str]]:
+def _all_distributions() -> dict[str, list[str]]:
     return {name: sorted(set(found)) for name, found in importlib.metadata.packages_distributions().items()}
+
+
+def _distributions(import_name: str) -> list[str]:
+    """Distributions that an import name may come from."""
+    if import_name in sys.stdlib_module_names:
+        return []
+    name = KNOWN_AS.get(import_name, import_name)
+    if _version(name) is not None:
+        return [name]
+    return _all_distributions().get(import_name, [])
 
 
 def _normal(name: str) -> str:
@@ -200,7 +227,7 @@ def versions(imports: Iterable[str]) -> dict[str, str]:
 
     Packages in `INERT` (networking, terminal, typing) cannot change a number and are left out.
     """
-    todo = [_normal(d) for name in sorted(imports) for d in _distributions().get(name, ())]
+    todo = [_normal(d) for name in sorted(imports) for d in _distributions(name)]
     found: dict[str, str] = {}
     while todo:
         name = todo.pop()
@@ -219,13 +246,10 @@ def manifest_text(module: str, root: str | os.PathLike[str] = _ROOT) -> str:
     root = Path(root)
     modules, elsewhere = closure(module, root)
     lines = []
-    for path in modules.values():
-        name = path.relative_to(root).as_posix()
-        lines.append(f"{source_digest(path.read_bytes(), name)} {name}")
+    for name, path in modules.items():
+        lines.append(f"{_look_at(name, path)[0]} {path.relative_to(root).as_posix()}")
     lines.sort(key=lambda line: line.split(" ", 1)[1])
-    lines.append(
-        f"python {platform.python_version()} {platform.python_implementation()} {platform.machine()}"
-    )
+    lines.append(f"python {platform.python_version()} {platform.python_implementation()} {platform.machine()}")
     lines += [f"{name} {version}" for name, version in versions(elsewhere).items()]
     return "\n".join(lines) + "\n"
 

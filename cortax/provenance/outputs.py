@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from cortax.errors import ProjectError
@@ -14,6 +14,7 @@ from cortax.provenance.files import file_digest, text_digest
 __all__ = ["Outputs", "check", "damage", "read", "record"]
 
 NAME = "outputs.json"
+DEEP_BELOW = 256 << 20
 
 
 @dataclass(frozen=True)
@@ -22,18 +23,29 @@ class Outputs:
 
     Attributes
     ----------
+    method, name : str
+        The method that made them, and what the build called the job.
     digest : str
-        Digest of the names and bytes of the results; the same for any job with the same results.
+        Digest of the method, names and bytes of the results; the same for any job with the same results.
     files : dict
         For each file its `size`, `sha256`, `mtime_ns` and whether it is a `result`. Others, such
         as timings, may differ between jobs with the same results.
     """
 
+    method: str
+    name: str
     digest: str
     files: dict[str, dict[str, int | str | bool]]
 
 
-def record(folder: str | os.PathLike[str], results: Iterable[str], others: Iterable[str] = ()) -> Outputs:
+def record(
+    folder: str | os.PathLike[str],
+    results: Iterable[str],
+    others: Iterable[str] = (),
+    *,
+    method: str,
+    name: str,
+) -> Outputs:
     """Write the record of a job's files; the last thing a job does.
 
     Parameters
@@ -44,25 +56,26 @@ def record(folder: str | os.PathLike[str], results: Iterable[str], others: Itera
         What readers compute with. Must not depend on time, host or order of execution.
     others : names relative to the folder
         What is kept, checked, and read by people only.
+    method, name : str
+        What made the files, and what the build calls it.
     """
     folder = Path(folder)
     files: dict[str, dict[str, int | str | bool]] = {}
     for is_result, names in ((True, results), (False, others)):
-        for name in sorted(names):
-            stat = (folder / name).stat()
-            files[name] = {
+        for key in sorted(names):
+            stat = (folder / key).stat()
+            files[key] = {
                 "size": stat.st_size,
-                "sha256": file_digest(folder / name),
+                "sha256": file_digest(folder / key),
                 "mtime_ns": stat.st_mtime_ns,
                 "result": is_result,
             }
-    digest = text_digest(
-        "".join(f"{f['sha256']} {name}\n" for name, f in sorted(files.items()) if f["result"])
-    )
+    lines = [f"{file['sha256']} {key}\n" for key, file in sorted(files.items()) if file["result"]]
+    made = Outputs(method, name, text_digest("".join([f"{method}\n", *lines])), files)
     temporary = folder / f".{NAME}"
-    temporary.write_text(json.dumps({"digest": digest, "files": files}, indent=1, sort_keys=True))
+    temporary.write_text(json.dumps(asdict(made), indent=1, sort_keys=True))
     temporary.replace(folder / NAME)
-    return Outputs(digest, files)
+    return made
 
 
 def read(folder: str | os.PathLike[str]) -> Outputs:
@@ -76,37 +89,37 @@ def read(folder: str | os.PathLike[str]) -> Outputs:
     path = Path(folder) / NAME
     try:
         content = json.loads(path.read_text())
-        return Outputs(str(content["digest"]), dict(content["files"]))
+        return Outputs(
+            str(content["method"]), str(content["name"]), str(content["digest"]), dict(content["files"])
+        )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ProjectError(f"{path}: no readable record of this job's results ({error})") from error
 
 
 def check(folder: str | os.PathLike[str]) -> None:
-    """Make sure that every recorded file is there with its recorded size.
+    """Make sure that a job's files are what it saved; every reader of a job calls this first.
+
+    Files up to 256 MB are digested, larger ones only where size or time stamp tell of a change.
 
     Raises
     ------
     ProjectError
-        One is not; the message names it and says that a build repairs it.
+        A file is missing or altered; the message names it and says that a build repairs it.
     """
-    for name, recorded in read(folder).files.items():
-        path = Path(folder) / name
-        found = path.stat().st_size if path.exists() else None
-        if found != recorded["size"]:
-            state = "missing" if found is None else f"{found} bytes"
-            raise ProjectError(f"{path}: {state}, recorded {recorded['size']} bytes; a build repairs it")
+    if found := damage(folder, deep_below=DEEP_BELOW):
+        raise ProjectError(f"{os.fspath(folder)}: {'; '.join(found)}; a build repairs it")
 
 
-def damage(folder: str | os.PathLike[str], *, deep: bool = False) -> list[str]:
+def damage(folder: str | os.PathLike[str], *, deep_below: float = 0) -> list[str]:
     """Say what is wrong with a job's files; nothing when they are intact.
 
     Parameters
     ----------
     folder : path
         The job's folder.
-    deep : bool
-        Digest every file. Else only those whose size is right and whose time stamp is not the recorded
-        one, which is what a copied workdir or a hand in the file looks like.
+    deep_below : number of bytes
+        Digest every file smaller than this. Others are digested where their size is right and their time
+        stamp is not the recorded one, which is what a copied workdir or a hand in the file looks like.
     """
     folder = Path(folder)
     try:
@@ -115,13 +128,15 @@ def damage(folder: str | os.PathLike[str], *, deep: bool = False) -> list[str]:
         return [str(error)]
     found = []
     for name, file in recorded.files.items():
+        path = folder / name
         try:
-            stat = (folder / name).stat()
+            stat = path.stat()
         except OSError:
             found.append(f"{name} is missing")
             continue
+        suspect = stat.st_size < deep_below or stat.st_mtime_ns != file["mtime_ns"]
         if stat.st_size != file["size"]:
             found.append(f"{name} has {stat.st_size} bytes, recorded {file['size']}")
-        elif (deep or stat.st_mtime_ns != file["mtime_ns"]) and file_digest(folder / name) != file["sha256"]:
+        elif suspect and file_digest(path) != file["sha256"]:
             found.append(f"{name} has other bytes than recorded")
     return found

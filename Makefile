@@ -1,0 +1,52 @@
+# cortax: `make build` builds the studies that come with it, `make test` tests it. Both install what they need.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+PIP = $(BIN)/python -m pip --disable-pip-version-check --no-input
+
+.PHONY: build test lint up down clean lock
+
+build: $(VENV)/.installed
+	$(BIN)/cortax up
+	$(BIN)/cortax data
+	$(BIN)/ax run build
+	$(BIN)/cortax results demo --best
+	$(BIN)/cortax results ds000174 --best
+
+test: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+up: $(VENV)/.installed
+	$(BIN)/cortax up
+
+down: $(VENV)/.installed
+	$(BIN)/cortax down
+
+# Ends the server and removes everything that was computed; the environment and the input data stay.
+clean: down
+	rm -rf workdirs/main/main-* results urd.db .cortax .socket.dir .slices
+
+lock:
+	uv pip compile --universal --python-version 3.10 --generate-hashes --no-annotate \
+		--custom-compile-command "make lock" --extra build pyproject.toml -o requirements.lock
+	uv pip compile --universal --python-version 3.10 --generate-hashes --no-annotate \
+		--custom-compile-command "make lock" --extra build --extra dev -c requirements.lock pyproject.toml \
+		-o requirements-dev.lock
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: requirements.lock pyproject.toml | $(VENV)/bin/python
+	$(PIP) install --quiet --require-hashes -r requirements.lock
+	$(PIP) install --quiet --no-deps --no-build-isolation -e .
+	touch $@
+
+$(VENV)/.installed-dev: requirements-dev.lock $(VENV)/.installed
+	$(PIP) install --quiet --require-hashes -r requirements-dev.lock
+	touch $@

@@ -1,0 +1,58 @@
+"""Opening files that may be missing, empty, cut short or something else than their name says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from cortax.errors import CortaxError, InputError
+
+__all__ = ["DamagedFileError", "ends_with", "opened"]
+
+
+class DamagedFileError(InputError):
+    """A file is missing, empty, cut short or not in the format that its name promises.
+
+    Apart from other input errors because one subject's damaged file need not stop a cohort.
+    """
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path = path
+        self.reason = reason
+
+
+@contextmanager
+def opened(path: Path, what: str) -> Iterator[None]:
+    """Name the file in every error that reading it can raise.
+
+    Parameters
+    ----------
+    path : Path
+        Checked to be a file with content before the body runs.
+    what : str
+        What the file should be, for the message: "GIFTI file".
+
+    Raises
+    ------
+    DamagedFileError
+        Missing, empty, or the body failed. Errors of cortax and a lack of memory pass through.
+    """
+    if not path.is_file():
+        raise DamagedFileError(path, "is a folder" if path.is_dir() else "missing file")
+    if path.stat().st_size == 0:
+        raise DamagedFileError(path, "empty file (0 bytes)")
+    try:
+        yield
+    except (CortaxError, MemoryError):
+        raise
+    except Exception as error:
+        # Parsers raise whatever a damaged byte leads them to: the kind says nothing, the file does.
+        first_line = next(iter(str(error).splitlines()), "")
+        raise DamagedFileError(path, f"not a readable {what} ({type(error).__name__}: {first_line})") from error
+
+
+def ends_with(path: Path, *suffixes: str) -> bool:
+    """Whether the file's name ends with one of `suffixes`, in any case."""
+    return path.name.lower().endswith(suffixes)

@@ -1,0 +1,93 @@
+"""What the last build of a study found, for people at a terminal."""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from cortax.errors import ProjectError, StudyError, choices
+
+__all__ = ["best", "build_log", "filtered", "score_table", "summary"]
+
+
+def _linked(root: Path, study: str, name: str) -> Path:
+    path = root / "results" / study / name
+    if not path.exists():
+        built = sorted(p.name for p in (root / "results").glob("*") if (p / name).exists())
+        hint = choices(study, built) if built else "no study has been built yet; run `make build`"
+        raise ProjectError(f"no results of study {study!r}: {hint}")
+    return path
+
+
+def score_table(root: Path, study: str) -> pd.DataFrame:
+    """Return the scores of the last finished build: one row a parcellation, pipeline, target, fold and metric.
+
+    Raises
+    ------
+    ProjectError
+        The study has not been built here.
+    """
+    return pd.read_parquet(_linked(root, study, "scores.parquet"))
+
+
+def build_log(root: Path, study: str) -> dict[str, Any]:
+    """Return what the last build that ran any job did: `jobs` and `ran`, by job name.
+
+    Raises
+    ------
+    ProjectError
+        The study has not been built here.
+    """
+    content: dict[str, Any] = json.loads(_linked(root, study, "build.json").read_text())
+    return content
+
+
+def filtered(table: pd.DataFrame, conditions: list[str]) -> pd.DataFrame:
+    """Keep the rows that meet every condition.
+
+    Parameters
+    ----------
+    table : DataFrame
+        The scores.
+    conditions : list of str
+        `column=pattern`, where the pattern may hold `*` and `?`, or alternatives separated by commas.
+
+    Raises
+    ------
+    StudyError
+        A condition has no `=`, or names a column that the table does not have.
+    """
+    for condition in conditions:
+        column, equals, patterns = condition.partition("=")
+        if not equals:
+            raise StudyError(f"--where {condition!r}: must look like column=value, such as target=sex")
+        if column not in table:
+            raise StudyError(f"--where {condition!r}: {choices(column, table.columns)}")
+        keep = [
+            any(fnmatch.fnmatchcase(value, pattern) for pattern in patterns.split(","))
+            for value in table[column].astype(str)
+        ]
+        table = table[keep]
+    return table
+
+
+def summary(table: pd.DataFrame) -> pd.DataFrame:
+    """Keep the mean over folds, with its interval, best first within target and metric."""
+    means = table[table["fold"] == "mean"].drop(columns=["fold", "study"])
+    # For an error, such as the mean squared error, the best is the smallest.
+    order = means["value"].where(~means["metric"].str.contains("error|loss|brier"), -means["value"])
+    means = means.assign(order=order).sort_values(
+        ["target", "metric", "order"], ascending=[True, True, False], kind="stable"
+    )
+    return means.drop(columns="order").reset_index(drop=True)
+
+
+def best(table: pd.DataFrame) -> pd.DataFrame:
+    """Keep the best parcellation and pipeline for each target, by the first metric that was reported for it."""
+    first = table.drop_duplicates("target").set_index("target")["metric"]
+    means = summary(table)
+    return means[means["metric"] == means["target"].map(first)].drop_duplicates("target").reset_index(drop=True)

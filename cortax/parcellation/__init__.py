@@ -1,0 +1,1 @@
+"""Parcellations: reading, generating and applying them."""

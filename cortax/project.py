@@ -1,0 +1,236 @@
+"""The Exax project on this machine: where it is, its server, its lock."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from cortax.errors import ProjectError
+
+__all__ = [
+    "ax",
+    "build_lock",
+    "check_root",
+    "find_root",
+    "is_up",
+    "jobs_folder",
+    "log_file",
+    "server_down",
+    "server_up",
+]
+
+# What the system allows, without the final zero.
+LONGEST_SOCKET = 107
+
+LOCK_HELD = "CORTAX_BUILD_LOCK_HELD"
+
+
+def find_root(start: str | os.PathLike[str] = ".") -> Path:
+    """Return the project that a folder belongs to: the nearest one up that has `accelerator.conf`.
+
+    Raises
+    ------
+    ProjectError
+        There is none.
+    """
+    here = Path(start).resolve()
+    for folder in (here, *here.parents):
+        if (folder / "accelerator.conf").is_file():
+            return folder
+    raise ProjectError(f"{here}: not inside a cortax project (no accelerator.conf here or above)")
+
+
+def check_root(root: Path) -> None:
+    """Make sure that Exax can work in this folder.
+
+    Raises
+    ------
+    ProjectError
+        The path is too long for a socket, or the workdir cannot be written.
+    """
+    length = len(os.fsencode(_socket_folder(root.resolve()) / "server"))
+    if length > LONGEST_SOCKET:
+        raise ProjectError(
+            f"{root}: too long for the server's sockets ({length} bytes with the socket's name, {LONGEST_SOCKET} "
+            f"are allowed): shorten the project's path by {length - LONGEST_SOCKET}, or set AX_SOCK to a short folder"
+        )
+    workdir = jobs_folder(root)
+    if not os.access(workdir, os.W_OK | os.X_OK):
+        state = "is not writable" if workdir.exists() else "does not exist"
+        raise ProjectError(f"{workdir}: the workdir {state}")
+
+
+def jobs_folder(root: Path) -> Path:
+    """Return the folder that holds the jobs."""
+    return (root / os.environ.get("AX_WORKDIR", "workdirs") / "main").resolve()
+
+
+def _socket_folder(root: Path) -> Path:
+    return root / os.environ.get("AX_SOCK", ".socket.dir")
+
+
+def log_file(root: Path) -> Path:
+    """Return the file that the server prints into."""
+    return root / ".cortax" / "server.log"
+
+
+def ax(root: Path, *arguments: str, env: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
+    """Start Exax's own command, `ax`, in the project."""
+    beside = Path(sys.executable).with_name("ax")
+    command = str(beside) if beside.exists() else shutil.which("ax")
+    if command is None:
+        raise ProjectError("the command `ax` is not installed beside this Python; run `make build` first")
+    return subprocess.Popen([command, *arguments], cwd=root, env={**os.environ, **(env or {})})
+
+
+def is_up(root: Path) -> bool:
+    """Say whether a server answers."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+        try:
+            client.connect(str(_socket_folder(root) / "server"))
+        except OSError:
+            return False
+    return True
+
+
+def server_up(root: Path, *, patience: float = 60.0) -> bool:
+    """Start the Exax server unless it runs; return whether it was started.
+
+    The server gets a session of its own, because it ends by killing its process group. Its sockets lie in a
+    folder that only this user can enter; nothing listens on the network.
+
+    Parameters
+    ----------
+    root : Path
+        The project.
+    patience : float
+        Seconds to wait for it.
+
+    Raises
+    ------
+    ProjectError
+        It does not come up; the message holds the last lines that it printed.
+    """
+    check_root(root)
+    folder = _socket_folder(root)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.chmod(0o700)
+    if is_up(root):
+        return False
+    log = log_file(root)
+    log.parent.mkdir(exist_ok=True)
+    command = Path(sys.executable).with_name("ax")
+    with open(log, "wb") as file:
+        server = subprocess.Popen(
+            [str(command), "server"],
+            cwd=root,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+            start_new_session=True,
+        )
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline:
+        if is_up(root):
+            (root / ".cortax" / "server.pid").write_text(str(server.pid))
+            return True
+        if server.poll() is not None:
+            break
+        time.sleep(0.05)
+    with _quiet():
+        os.killpg(server.pid, signal.SIGKILL)
+    raise ProjectError(f"the Exax server did not start; the end of {log}:\n{_tail(log)}")
+
+
+def _tail(log: Path, n_lines: int = 20) -> str:
+    text = log.read_text(errors="replace")
+    return "\n".join(re.sub(r"\x1b\[[0-9;]*m", "", text).strip().splitlines()[-n_lines:])
+
+
+def server_down(root: Path, *, patience: float = 15.0) -> bool:
+    """End the server that `server_up` started, with all its processes; return whether there was one.
+
+    Raises
+    ------
+    ProjectError
+        A server answers that was started in another way.
+    """
+    pid_file = root / ".cortax" / "server.pid"
+    pid = int(pid_file.read_text()) if pid_file.exists() else 0
+    if not pid or not _is_server(pid):
+        pid_file.unlink(missing_ok=True)
+        if is_up(root):
+            raise ProjectError(
+                f"{root}: a server runs that `cortax up` did not start; end it where it was started"
+            )
+        return False
+    with _quiet():
+        os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + patience
+    while _is_server(pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    with _quiet():
+        os.killpg(pid, signal.SIGKILL)
+    pid_file.unlink(missing_ok=True)
+    return True
+
+
+def _is_server(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return False
+    return state != "Z" and any(b"ax" in word for word in words[:3])
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    try:
+        yield
+    except (ProcessLookupError, PermissionError):
+        return
+
+
+@contextmanager
+def build_lock(root: Path) -> Iterator[None]:
+    """Hold the project's build lock; the system frees it when the process ends, however it ends.
+
+    A build that `cortax build` started inherits its lock and does not ask again.
+
+    Raises
+    ------
+    ProjectError
+        Another build holds it; the message says which process.
+    """
+    if os.environ.get(LOCK_HELD):
+        yield
+        return
+    path = root / ".cortax" / "build.lock"
+    path.parent.mkdir(exist_ok=True)
+    with open(path, "a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            file.seek(0)
+            holder = file.read().strip() or "unknown"
+            raise ProjectError(f"{root}: another build is running (process {holder}); wait for it") from error
+        file.seek(0)
+        file.truncate()
+        file.write(str(os.getpid()))
+        file.flush()
+        os.environ[LOCK_HELD] = "1"
+        try:
+            yield
+        finally:
+            del os.environ[LOCK_HELD]

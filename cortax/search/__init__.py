@@ -1,0 +1,1 @@
+"""Search and evaluation of many configurations, targets and folds."""

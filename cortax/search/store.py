@@ -1,0 +1,52 @@
+"""Searches on disk: arrays as npz without pickles, the rest as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cortax.search.reference import SearchResult
+
+__all__ = ["StoredSearch", "open_search", "save_search"]
+
+
+@dataclass(frozen=True, eq=False)
+class StoredSearch:
+    """What later steps need of a search.
+
+    Attributes
+    ----------
+    scores : float64 array of shape (n_targets, n_outer, n_configs, n_inner)
+    configs : dict of task to list of configurations
+    pipeline : dict
+        What the pipeline was made from, and its seed.
+    """
+
+    scores: npt.NDArray[np.float64]
+    configs: dict[str, list[dict[str, Any]]]
+    pipeline: dict[str, Any]
+
+
+def save_search(
+    folder: str | Path, result: SearchResult, configs: Mapping[str, Sequence[Any]], pipeline: Mapping[str, Any]
+) -> tuple[list[str], list[str]]:
+    """Write a search into a folder; return the names of its results, and of what else it wrote (timings)."""
+    folder = Path(folder)
+    np.savez(folder / "search.npz", scores=result.scores, not_converged=result.not_converged)
+    about = {"configs": configs, "failures": result.failures, "pipeline": pipeline}
+    (folder / "search.json").write_text(json.dumps(about, indent=1, sort_keys=True))
+    np.save(folder / "seconds.npy", result.seconds)
+    return ["search.npz", "search.json"], ["seconds.npy"]
+
+
+def open_search(folder: str | Path) -> StoredSearch:
+    """Read what `save_search` wrote."""
+    about = json.loads((Path(folder) / "search.json").read_text())
+    with np.load(Path(folder) / "search.npz", allow_pickle=False) as stored:
+        return StoredSearch(stored["scores"], about["configs"], about["pipeline"])

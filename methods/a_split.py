@@ -1,0 +1,56 @@
+"""Who is studied, and who is trained on and tested on: the same for every parcellation and pipeline."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from cortax.cohort import join_cohort, save_cohort
+from cortax.folds import check_targets, make_folds, save_folds
+from cortax.provenance import outputs
+from cortax.provenance.closure import manifest
+
+description = "Join the subjects of all sources and split them into outer and inner folds"
+depend_extra = manifest(__name__)
+options = {
+    "n_outer": 5,
+    "n_inner": 3,
+    "n_repeats": 1,
+    "scheme": "",
+    "n_bins": 5,
+    "seed": 0,
+}
+jobs = ("phenotype", ["subjects"])
+
+
+def synthesis(job):
+    for source in (jobs.phenotype, *jobs.subjects):
+        outputs.check(source.path)
+    table = pd.read_parquet(jobs.phenotype.filename("phenotype.parquet"))
+    about = json.loads(Path(jobs.phenotype.filename("phenotype.json")).read_text())
+    cohort, dropped = join_cohort(
+        table, about["tasks"], about["confounds"], {f"{s.method} {s}": _subjects(s) for s in jobs.subjects}
+    )
+    table = table.loc[list(cohort.subjects)]
+    folds = make_folds(
+        cohort.groups,
+        n_outer=options.n_outer,
+        n_inner=options.n_inner,
+        n_repeats=options.n_repeats,
+        scheme=options.scheme,
+        strata=table["stratum"].to_numpy() if "stratum" in table else None,
+        n_bins=options.n_bins,
+        sites=table["site"].to_numpy() if options.scheme == "leave-one-site-out" else None,
+        seed=options.seed,
+    )
+    check_targets(folds, cohort.targets, kinds=cohort.tasks, names=cohort.target_names)
+    saved = save_cohort(job.path, cohort)
+    save_folds(job.path, folds)
+    dropped.to_csv(job.filename("dropped.csv"), index=False)
+    print(f"{len(cohort.subjects)} subjects in {len(set(cohort.groups))} groups, {len(dropped)} left out")
+    outputs.record(job.path, [*saved, "folds.npz"], ["dropped.csv"], method=job.method, name=job.params.caption)
+
+
+def _subjects(source):
+    name = "maps.json" if source.method == "load" else "regions.json"
+    return json.loads(Path(source.filename(name)).read_text())["subjects"]

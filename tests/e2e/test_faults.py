@@ -1,0 +1,179 @@
+"""A build that is killed, starved or misused says so, loses nothing that was finished, and goes on."""
+
+import os
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+SLOW = """
+import time
+"""
+
+
+def _slow_evaluate(project):
+    """Make `evaluate` wait in its cells, so that there is time to harm it."""
+    project.edit(
+        "methods/a_evaluate.py",
+        "    done = {}\n    with status",
+        "    import os, time\n    while os.path.exists(WAIT):\n        time.sleep(0.05)\n    done = {}\n    with status",
+    )
+    wait = project.root / "wait"
+    project.edit("methods/a_evaluate.py", 'jobs = ("regions"', f'WAIT = "{wait}"\njobs = ("regions"')
+    wait.touch()
+    return wait
+
+
+def _start(project):
+    return subprocess.Popen(
+        [Path(os.sys.executable).parent / "ax", "run", "studies"],
+        cwd=project.root,
+        env=project.env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def _analysis_processes(project):
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                title = (entry / "cmdline").read_bytes()
+                cwd = os.readlink(entry / "cwd")
+            except OSError:
+                continue
+            if title.startswith(b"analysis") and cwd.startswith(str(project.root)):
+                found.append(int(entry.name))
+    return found
+
+
+def _wait_for(condition, seconds=60):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if found := condition():
+            return found
+        time.sleep(0.05)
+    raise AssertionError("did not happen in time")
+
+
+@pytest.fixture
+def waiting(project):
+    wait = _slow_evaluate(project)
+    yield wait
+    wait.unlink(missing_ok=True)
+    project.cortax("up", check=False)
+
+
+def test_killed_slice(project, waiting):
+    build = _start(project)
+    slices = _wait_for(lambda: _analysis_processes(project))
+    os.kill(slices[0], signal.SIGKILL)
+    waiting.unlink()
+    text, _ = build.communicate(timeout=120)
+    assert build.returncode != 0
+    assert "Failed to build" in text or "exitcode" in text
+    run = project.run()
+    assert set(run.made) == {"evaluate"}
+    assert set(run.linked) >= {"load", "parcellate", "phenotype", "split", "tune"}
+
+
+def test_killed_build_script_and_server(project, waiting):
+    project.edit("methods/a_evaluate.py", "refits not converged", "refits that did not converge")
+    build = _start(project)
+    _wait_for(lambda: _analysis_processes(project))
+    os.killpg(build.pid, signal.SIGKILL)
+    build.wait()
+    pid = int((project.root / ".cortax/server.pid").read_text())
+    os.killpg(pid, signal.SIGKILL)
+    for process in _analysis_processes(project):
+        os.kill(process, signal.SIGKILL)
+    waiting.unlink()
+    project.cortax("up")
+    run = project.run()
+    assert set(run.made) == {"evaluate"}
+    assert project.run().made == []
+
+
+def test_two_builds_at_once(project):
+    held = subprocess.Popen(
+        ["flock", str(project.root / ".cortax/build.lock"), "sleep", "60"], start_new_session=True
+    )
+    try:
+        _wait_for(
+            lambda: subprocess.run(["flock", "-n", str(project.root / ".cortax/build.lock"), "true"]).returncode
+        )
+        second = project.cortax("build", "mini", check=False)
+        assert second.returncode == 1
+        assert "another build is running" in second.stderr
+        direct = project.run(check=False)
+        assert direct.code != 0
+        assert "another build is running" in direct.text
+    finally:
+        os.killpg(held.pid, signal.SIGKILL)
+        held.wait()
+
+
+def test_disk_full(project):
+    """A file size limit stands in for a full disk: the write fails with an error, as it does there."""
+    project.edit("methods/a_load.py", "def synthesis(job):", "OTHER = 1\n\n\ndef synthesis(job):")
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))"
+    project.edit("methods/a_load.py", "    files = find_maps", f"    {limit}\n    files = find_maps")
+    failed = project.run(check=False)
+    assert failed.code != 0
+    assert "File too large" in failed.text
+    project.edit("methods/a_load.py", f"    {limit}\n", "")
+    run = project.run()
+    assert run.made == ["load"]
+
+
+def test_a_path_too_long_for_sockets(project, tmp_path):
+    deep = tmp_path / ("x" * 60) / ("y" * 60)
+    (deep / "workdirs/main").mkdir(parents=True)
+    (deep / "accelerator.conf").write_text("")
+    done = subprocess.run(
+        [os.sys.executable, "-c", "from cortax.cli import main; main()", "up"],
+        cwd=deep,
+        env={**project.env, "PYTHONPATH": str(project.root)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert "too long for the server's sockets" in done.stderr
+    assert not (deep / ".socket.dir").exists()
+
+
+def test_nothing_listens_beyond_the_machine_and_sockets_are_private(project):
+    assert (project.root / ".socket.dir").stat().st_mode & 0o777 == 0o700
+    pid = int((project.root / ".cortax/server.pid").read_text())
+    inodes = set()
+    for entry in Path("/proc").iterdir():
+        try:
+            group = int((entry / "stat").read_text().rpartition(")")[2].split()[2]) if entry.name.isdigit() else 0
+            if group == pid:
+                inodes |= {os.readlink(fd) for fd in (entry / "fd").iterdir()}
+        except OSError:
+            continue
+    sockets = {re.sub(r"\D", "", name) for name in inodes if name.startswith("socket:")}
+    assert sockets
+    for table in ("tcp", "tcp6", "udp", "udp6"):
+        for line in Path("/proc/net", table).read_text().splitlines()[1:]:
+            assert line.split()[9] not in sockets, line
+
+
+def test_down_leaves_no_process(project):
+    pid = int((project.root / ".cortax/server.pid").read_text())
+    project.cortax("down")
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                stat = (entry / "stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            assert int(stat[2]) != pid or stat[0] == "Z"
+    project.cortax("up")

@@ -1,0 +1,143 @@
+"""Digests of inputs notice what stock tools miss; records of outputs notice damage."""
+
+import os
+import sqlite3
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cortax.errors import InputError, ProjectError
+from cortax.provenance import outputs
+from cortax.provenance.files import DigestMemory, file_digest
+
+
+@pytest.fixture
+def settled(tmp_path):
+    """Write a file, last changed a while ago, and remember its digest."""
+    path = tmp_path / "input.bin"
+    path.write_bytes(b"a" * 100)
+    _age(path)
+    return path
+
+
+def _age(path):
+    # ctime cannot be set back, so wait until a file counts as settled only where a test needs it.
+    past = time.time() - 100
+    os.utime(path, (past, past))
+
+
+def test_unchanged_files_are_read_once(settled, tmp_path, monkeypatch):
+    monkeypatch.setattr("cortax.provenance.files.RACY_NS", -(10**12))
+    memory = DigestMemory(tmp_path / "memory.sqlite")
+    assert memory(settled) == file_digest(settled)
+    memory.save()
+    again = DigestMemory(tmp_path / "memory.sqlite")
+    assert again(settled) == file_digest(settled)
+    assert again.n_read == 0
+
+
+def test_a_change_that_keeps_size_and_mtime_is_seen(settled, tmp_path, monkeypatch):
+    monkeypatch.setattr("cortax.provenance.files.RACY_NS", -(10**12))
+    memory = DigestMemory(tmp_path / "memory.sqlite")
+    before = memory(settled)
+    stat = settled.stat()
+    time.sleep(0.02)
+    settled.write_bytes(b"b" * 100)
+    os.utime(settled, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert settled.stat().st_mtime_ns == stat.st_mtime_ns
+    assert memory(settled) != before
+
+
+def test_a_file_changed_a_moment_ago_is_not_remembered(settled, tmp_path):
+    settled.write_bytes(b"c" * 100)
+    memory = DigestMemory(tmp_path / "memory.sqlite")
+    memory(settled)
+    memory(settled)
+    assert memory.n_read == 2
+
+
+def test_a_damaged_memory_is_made_anew(settled, tmp_path):
+    (tmp_path / "memory.sqlite").write_bytes(b"not a database, and long enough to be taken for one" * 50)
+    memory = DigestMemory(tmp_path / "memory.sqlite")
+    assert memory(settled) == file_digest(settled)
+    memory.save()
+    with sqlite3.connect(tmp_path / "memory.sqlite") as database:
+        assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    database.close()
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"gone\.nii.*cannot be read"):
+        DigestMemory(tmp_path / "memory.sqlite")(tmp_path / "gone.nii")
+
+
+@pytest.fixture
+def job(tmp_path):
+    (tmp_path / "a.npy").write_bytes(b"12345678")
+    (tmp_path / "time.json").write_text("1.5")
+    outputs.record(tmp_path, ["a.npy"], ["time.json"], method="load", name="load")
+    return tmp_path
+
+
+def test_intact_files_pass(job):
+    outputs.check(job)
+    assert outputs.damage(job, deep_below=1 << 30) == []
+
+
+def test_timings_are_no_part_of_the_digest_and_results_are(job):
+    first = outputs.read(job).digest
+    (job / "time.json").write_text("2.75")
+    assert outputs.record(job, ["a.npy"], ["time.json"], method="load", name="x").digest == first
+    assert outputs.record(job, ["a.npy"], ["time.json"], method="split", name="x").digest != first
+    (job / "a.npy").write_bytes(b"12345679")
+    assert outputs.record(job, ["a.npy"], ["time.json"], method="load", name="x").digest != first
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        (lambda job: (job / "a.npy").unlink(), "a.npy is missing"),
+        (lambda job: (job / "a.npy").write_bytes(b"1234"), "a.npy has 4 bytes, recorded 8"),
+        (lambda job: (job / "a.npy").write_bytes(b"87654321"), "a.npy has other bytes than recorded"),
+        (lambda job: (job / "time.json").unlink(), "time.json is missing"),
+        (lambda job: (job / "outputs.json").write_text("{"), "no readable record"),
+        (lambda job: (job / "outputs.json").unlink(), "no readable record"),
+    ],
+)
+def test_damage_is_found_and_named(job, harm, said):
+    time.sleep(0.02)
+    harm(job)
+    assert said in outputs.damage(job)[0]
+    with pytest.raises(ProjectError, match="a build repairs it"):
+        outputs.check(job)
+
+
+def test_damage_that_keeps_size_and_time_is_found_by_readers_and_verify(job):
+    stat = (job / "a.npy").stat()
+    (job / "a.npy").write_bytes(b"87654321")
+    os.utime(job / "a.npy", ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert outputs.damage(job) == []
+    assert outputs.damage(job, deep_below=1 << 30) == ["a.npy has other bytes than recorded"]
+    with pytest.raises(ProjectError, match=r"a\.npy has other bytes"):
+        outputs.check(job)
+
+
+def test_a_copied_workdir_is_intact(job):
+    os.utime(job / "a.npy")
+    assert outputs.damage(job) == []
+
+
+@given(st.dictionaries(st.sampled_from(["a", "b", "c"]), st.binary(max_size=8), min_size=1))
+def test_the_digest_is_a_function_of_names_and_bytes(files):
+    import tempfile
+    from pathlib import Path
+
+    digests = []
+    for order in (sorted(files), sorted(files, reverse=True)):
+        with tempfile.TemporaryDirectory() as folder:
+            for name in order:
+                (Path(folder) / name).write_bytes(files[name])
+            digests.append(outputs.record(folder, order, method="m", name="n").digest)
+    assert digests[0] == digests[1]
