@@ -30,7 +30,7 @@ down: $(VENV)/.installed
 
 # Ends the server and removes everything that was computed; the environment and the input data stay.
 clean: down
-	rm -rf workdirs/main/main-* results urd.db .cortax .socket.dir .slices
+	rm -rf workdirs/main/main-* results workdirs/main/.slices urd.db .cortax .socket.dir
 
 lock:
 	uv pip compile --universal --python-version 3.10 --generate-hashes --no-annotate \

@@ -172,7 +172,7 @@ def _dirty(specs: list[JobSpec], history: History) -> set[str]:
     dirty: set[str] = set()
     for spec in specs:
         needs = {name for names in spec.jobs.values() for name in ([names] if isinstance(names, str) else names)}
-        if needs & dirty or history.changed(spec):
+        if needs & dirty or history.why(spec):
             dirty.add(spec.name)
     return dirty
 
@@ -184,13 +184,14 @@ def _duration(seconds: float) -> str:
 def _file(urd: Any, job: Any, study: Study, built: Built) -> None:
     """Enter the build into urd, and link its tables where people look."""
     latest = urd.peek_latest(study.name)
-    if [(name, str(made)) for name, made in latest.joblist.as_tuples] == list(built.jobs.items()):
-        urd.abort()  # nothing is new: the entry that there is says it all
-    else:
+    changed = [(name, str(made)) for name, made in latest.joblist.as_tuples] != list(built.jobs.items())
+    if changed:
         urd.finish(study.name, caption=f"{len(built.ran)} of {len(built.jobs)} jobs ran")
+    else:
+        urd.abort()  # nothing is new: the entry that there is says it all
     scores = next(made for made in urd.joblist_all if str(made) == built.jobs["scores"])
     scores.link_result("scores.parquet", f"{study.name}/scores.parquet")
-    if built.ran:
+    if changed:
         name = f"{study.name}.json"
         job.json_save({"jobs": built.jobs, "ran": built.ran}, name)
         job.link_result(name, f"{study.name}/build.json")

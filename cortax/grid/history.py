@@ -6,6 +6,7 @@ import functools
 import hashlib
 import json
 import os
+import re
 import shutil
 import tarfile
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from cortax.provenance import outputs
 from cortax.provenance.closure import changes, manifest_path
 
 __all__ = ["History", "Past"]
+
+_JOB_ID = re.compile(r"-\d+$")
 
 
 @dataclass(frozen=True)
@@ -67,11 +70,11 @@ class History:
     def __init__(self, jobs_folder: Path, root: Path) -> None:
         self._root = root
         self._by_digest: dict[str, list[Past]] = {}
-        self._by_name: dict[tuple[str, str], Past] = {}
+        self._by_name: dict[tuple[str, str], list[Past]] = {}
         found = []
         for entry in os.scandir(jobs_folder):
             # Exax writes post.json last: a job without it has not ended well.
-            done = "-" in entry.name and os.path.exists(os.path.join(entry.path, "post.json"))
+            done = _JOB_ID.search(entry.name) and os.path.exists(os.path.join(entry.path, "post.json"))
             if done and (past := self._read(entry.name, Path(entry.path))):
                 found.append(past)
         for past in sorted(found, key=lambda past: past.number):
@@ -88,9 +91,7 @@ class History:
         same = self._by_digest.setdefault(past.made.digest, [])
         if all(other.id != past.id for other in same):
             same.append(past)
-        newest = self._by_name.get((past.made.method, past.made.name))
-        if newest is None or newest.number < past.number:
-            self._by_name[past.made.method, past.made.name] = past
+        self._by_name.setdefault((past.made.method, past.made.name), []).append(past)
 
     def standing_for(self, job: str, folder: Path) -> Past:
         """Return the oldest intact job with the same results, often the job itself.
@@ -102,44 +103,48 @@ class History:
         past = Past(job, folder, outputs.read(folder))
         self._add(past)
         for other in self._by_digest[past.made.digest]:
-            if other.id == job or not outputs.damage(other.folder) or _repair(other, past):
+            if other.id == job or not outputs.damage(other.folder):
+                return other
+            if _repair(other, past):
+                print(f"       {other.id} was damaged: its results were restored from {job}")
                 return other
         return past
 
     def newest(self, spec: JobSpec) -> Past | None:
         """Return the newest finished job of the same name."""
-        return self._by_name.get((spec.method, spec.name))
+        named = self._by_name.get((spec.method, spec.name))
+        return named[-1] if named else None
 
-    def why(self, spec: JobSpec, jobs: dict[str, Any]) -> list[str]:
+    def why(self, spec: JobSpec, jobs: dict[str, Any] | None = None) -> list[str]:
         """Say what makes a job run: what differs from the newest finished one of the same name.
 
         Parameters
         ----------
         spec : JobSpec
             The job.
-        jobs : dict
-            The ids that its job inputs stand for.
+        jobs : dict, optional
+            The ids that its job inputs stand for; without them only options and code are compared.
 
         Returns
         -------
         list of str
-            Nothing when the newest one has the same key, so that it will be reused.
+            Nothing when a job of that name has the same key, so that it will be reused.
         """
-        if (past := self.newest(spec)) is None:
-            return self.changed(spec)
-        before = past.setup()["jobs"]
-        return self.changed(spec) + [f"{slot} changed" for slot in spec.jobs if before.get(slot) != jobs[slot]]
+        named = self._by_name.get((spec.method, spec.name), [])
+        for past in reversed(named):
+            setup = past.setup()
+            same_jobs = jobs is None or setup["jobs"] == jobs
+            if same_jobs and setup["hash"] == self._code_key(spec.method) and setup["options"] == spec.options:
+                return []
+        return self._differences(named[-1], spec, jobs) if named else ["new"]
 
-    def changed(self, spec: JobSpec) -> list[str]:
-        """Say which options and code differ from the newest finished job of the same name."""
-        if (past := self.newest(spec)) is None:
-            return ["new"]
+    def _differences(self, past: Past, spec: JobSpec, jobs: dict[str, Any] | None) -> list[str]:
         setup = past.setup()
-        said = _differences("", setup["options"], spec.options)
+        said = _option_differences("", setup["options"], spec.options)
         if setup["hash"] != self._code_key(spec.method):
             current = manifest_path(f"methods.a_{spec.method}", self._root).read_text()
             said += changes(past.manifest(), current) or [f"methods/a_{spec.method}.py changed"]
-        return said
+        return said + [f"{slot} changed" for slot in spec.jobs if jobs and setup["jobs"].get(slot) != jobs[slot]]
 
     @functools.cache  # noqa: B019 - a history lives as long as its build
     def _code_key(self, method: str) -> str:
@@ -151,10 +156,10 @@ class History:
         return f"{key:040x}"
 
 
-def _differences(where: str, old: Any, new: Any) -> list[str]:
+def _option_differences(where: str, old: Any, new: Any) -> list[str]:
     if isinstance(old, dict) and isinstance(new, dict):
         keys = sorted(set(old) | set(new))
-        return [said for key in keys for said in _differences(f"{where}.{key}", old.get(key), new.get(key))]
+        return [said for key in keys for said in _option_differences(f"{where}.{key}", old.get(key), new.get(key))]
     if old == new:
         return []
     return [f"option {where[1:]}: {_short(old)} -> {_short(new)}"]

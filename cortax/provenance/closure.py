@@ -14,6 +14,7 @@ import functools
 import hashlib
 import importlib
 import importlib.metadata
+import json
 import os
 import platform
 import re
@@ -26,7 +27,16 @@ from packaging.requirements import InvalidRequirement, Requirement
 
 from cortax.errors import ProjectError
 
-__all__ = ["changes", "closure", "manifest", "manifest_text", "source_digest"]
+__all__ = [
+    "PACKAGES",
+    "changes",
+    "closure",
+    "manifest",
+    "manifest_path",
+    "manifest_text",
+    "source_digest",
+    "versions",
+]
 
 PACKAGES = ("cortax", "methods", "dev")
 
@@ -170,16 +180,32 @@ def closure(module: str, root: str | os.PathLike[str] = _ROOT) -> tuple[dict[str
     return modules, elsewhere
 
 
-@functools.lru_cache(maxsize=1024)
-def _looked_at(path: Path, stamp: _Stamp, package: str) -> tuple[str, tuple[str, ...]]:  # noqa: ARG001 - a key
-    """Digest of a module, and the names that it may import; once a process and version of the file."""
+# What was found in a source before, by its bytes: parsing is what takes the time. Kept on disk, too.
+_known_sources: dict[str, tuple[str, list[str]]] = {}
+
+
+def _look_at(name: str, path: Path) -> tuple[str, list[str]]:
+    """Digest of a module, and the names that it may import."""
     source = path.read_bytes()
-    return source_digest(source, str(path)), tuple(_imported(_tree(source, str(path)), package))
-
-
-def _look_at(name: str, path: Path) -> tuple[str, tuple[str, ...]]:
     package = name if path.name == "__init__.py" else name.rpartition(".")[0]
-    return _looked_at(path, _stamp(path), package)
+    key = hashlib.sha256(source).hexdigest() + package
+    if key not in _known_sources:
+        found = sorted(set(_imported(_tree(source, str(path)), package)))
+        _known_sources[key] = source_digest(source, str(path)), found
+    return _known_sources[key]
+
+
+def _sources_file() -> Path:
+    # What is found depends on the finder, too: this very file and the version of Python's parser.
+    finder = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:12]
+    return _ROOT / ".cortax" / f"sources-{platform.python_version()}-{finder}.json"
+
+
+def _recall_sources() -> None:
+    try:
+        _known_sources.update(json.loads(_sources_file().read_text()))
+    except (OSError, ValueError):
+        return  # there is none, or it is damaged: everything is parsed again
 
 
 @functools.cache
@@ -275,6 +301,7 @@ def manifest(module: str) -> tuple[str]:
     ProjectError
         A file was edited while it was being loaded (start again), or does not parse.
     """
+    n_known = len(_known_sources)
     text = manifest_text(module)
     modules, _ = closure(module)
     for name in sorted(modules):
@@ -286,11 +313,17 @@ def manifest(module: str) -> tuple[str]:
         raise ProjectError(f"edited while it was being loaded, start the build again: {sorted(edited)}")
     path = manifest_path(module)
     if not path.exists() or path.read_text() != text:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(f".{os.getpid()}")
-        temporary.write_text(text)
-        temporary.replace(path)
+        _write(path, text)
+    if len(_known_sources) > n_known:
+        _write(_sources_file(), json.dumps(_known_sources))
     return (str(path),)
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(f".{os.getpid()}")
+    temporary.write_text(text)
+    temporary.replace(path)
 
 
 def changes(before: str, after: str) -> list[str]:
@@ -311,3 +344,6 @@ def _entries(text: str) -> dict[str, str]:
         first, _, rest = line.partition(" ")
         entries.update({rest: first} if rest.endswith(".py") else {first: rest})
     return entries
+
+
+_recall_sources()

@@ -9,11 +9,6 @@ from pathlib import Path
 
 import pytest
 
-SLOW = """
-import time
-"""
-
-
 def _slow_evaluate(project):
     """Make `evaluate` wait in its cells, so that there is time to harm it."""
     project.edit(
@@ -48,7 +43,7 @@ def _analysis_processes(project):
                 cwd = os.readlink(entry / "cwd")
             except OSError:
                 continue
-            if title.startswith(b"analysis") and cwd.startswith(str(project.root)):
+            if b" analysis(" in title and cwd.startswith(str(project.root)):
                 found.append(int(entry.name))
     return found
 
@@ -88,7 +83,7 @@ def test_killed_build_script_and_server(project, waiting):
     build = _start(project)
     _wait_for(lambda: _analysis_processes(project))
     os.killpg(build.pid, signal.SIGKILL)
-    build.wait()
+    build.communicate()
     pid = int((project.root / ".cortax/server.pid").read_text())
     os.killpg(pid, signal.SIGKILL)
     for process in _analysis_processes(project):

@@ -43,12 +43,12 @@ def test_environment_and_slices_are_no_part_of_a_key(project, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     monkeypatch.setenv("PYTHONHASHSEED", "77")
     monkeypatch.setenv("AX_SLICES", "5")
-    (project.root / ".slices").unlink()
+    (project.root / "workdirs/main/.slices").unlink()
     project.cortax("up")
     assert project.run().made == []
     monkeypatch.undo()
     project.cortax("down")
-    (project.root / ".slices").unlink()
+    (project.root / "workdirs/main/.slices").unlink()
     project.cortax("up")
 
 
@@ -63,7 +63,6 @@ def test_same_numbers_for_any_number_of_slices(project, tmp_path_factory):
     shutil.move(project.root / "workdirs/main", kept)
     (project.root / "workdirs/main").mkdir()
     shutil.rmtree(project.root / "urd.db")
-    (project.root / ".slices").unlink()
     os.environ["AX_SLICES"] = "5"
     try:
         project.cortax("up")
@@ -75,10 +74,11 @@ def test_same_numbers_for_any_number_of_slices(project, tmp_path_factory):
         project.cortax("down")
     finally:
         del os.environ["AX_SLICES"]
-    (project.root / ".slices").unlink()
-    shutil.rmtree(kept)
+    shutil.rmtree(project.root / "workdirs/main")
+    shutil.move(kept, project.root / "workdirs/main")
+    shutil.rmtree(project.root / "urd.db")
     project.cortax("up")
-    project.run()
+    assert project.run().made == []
 
 
 def test_helper_of_a_helper(project):
@@ -194,20 +194,27 @@ def test_a_library_upgrade(project):
 
 def test_a_deleted_and_a_tampered_result(project):
     """H13: the job is made again, its file restored, and nothing below it needs to run."""
-    job = project.job("parcellate/blocks")
-    stored = np.load(job / "regions.npy")
+    first = project.job("parcellate/blocks")
+    stored = np.load(first / "regions.npy")
     for harm in (
         os.unlink,
         lambda path: os.truncate(path, 50),
         lambda path: path.write_bytes(b"x" * path.stat().st_size),
     ):
         settle()
+        job = project.job("parcellate/blocks")
         harm(job / "regions.npy")
         run = project.run()
         assert run.made == ["parcellate"], run.text
         assert "its results were damaged: regions.npy" in run.text
         np.testing.assert_array_equal(np.load(job / "regions.npy"), stored)
         assert project.run().made == []
+    settle()
+    (first / "regions.npy").unlink()
+    run = project.run()
+    assert run.made == [], "an intact job has the same results"
+    assert f"{first.name} was damaged: its results were restored from {project.job('parcellate/blocks').name}" in run.text
+    np.testing.assert_array_equal(np.load(first / "regions.npy"), stored)
 
 
 def test_verify_finds_what_hides_behind_size_and_time(project):
