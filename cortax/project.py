@@ -61,8 +61,8 @@ def check_root(root: Path) -> None:
     length = len(os.fsencode(_socket_folder(root.resolve()) / "server"))
     if length > LONGEST_SOCKET:
         raise ProjectError(
-            f"{root}: too long for the server's sockets ({length} bytes with the socket's name, {LONGEST_SOCKET} "
-            f"are allowed): shorten the project's path by {length - LONGEST_SOCKET}, or set AX_SOCK to a short folder"
+            f"{root}: too long for the server's sockets (a name of {length} bytes, {LONGEST_SOCKET} are allowed): "
+            f"shorten the project's path by {length - LONGEST_SOCKET}, or set AX_SOCK to a short folder"
         )
     workdir = jobs_folder(root)
     if not os.access(workdir, os.W_OK | os.X_OK):

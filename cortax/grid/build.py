@@ -99,12 +99,23 @@ class _Build:
         self._urd, self._study, self._specs, self._history = urd, study, specs, history
         self._standing: dict[str, str] = {}
         self._seconds: dict[str, list[float]] = {}
-        self.dirty = _dirty(specs, history)
+        self.dirty = self._find_dirty()
         self.built = Built()
+
+    def _find_dirty(self) -> set[str]:
+        """Jobs that run unless something above them turns out to be the same as before."""
+        dirty: set[str] = set()
+        for spec in self._specs:
+            needs = {
+                name for names in spec.jobs.values() for name in ([names] if isinstance(names, str) else names)
+            }
+            if needs & dirty or self._history.why(spec, self._called(spec)):
+                dirty.add(spec.name)
+        return dirty
 
     def run(self) -> Built:
         """Ask for every job in turn."""
-        self._urd.begin(self._study.name, datetime.datetime.now().isoformat(timespec="microseconds"))
+        self._urd.begin(self._study.name, _now())
         try:
             for number, spec in enumerate(self._specs, 1):
                 self._ask(number, spec)
@@ -115,7 +126,7 @@ class _Build:
 
     def _ask(self, number: int, spec: JobSpec) -> None:
         jobs = {slot: self._stand_in(names) for slot, names in spec.jobs.items()}
-        why = self._history.why(spec, jobs)
+        why = self._history.why(spec, self._called(spec), jobs)
         if why:
             self._say(number, spec, why)
         started = time.monotonic()
@@ -139,8 +150,11 @@ class _Build:
 
     def _build(self, spec: JobSpec, jobs: dict[str, Any], **more: Any) -> Any:
         return self._urd.build(
-            spec.method, options=spec.options, jobs=jobs, name=spec.name, caption=spec.name, **more
+            spec.method, options=spec.options, jobs=jobs, name=spec.name, caption=self._called(spec), **more
         )
+
+    def _called(self, spec: JobSpec) -> str:
+        return f"{self._study.name}/{spec.name}"
 
     def _stand_in(self, names: str | list[str]) -> Any:
         if isinstance(names, str):
@@ -161,20 +175,15 @@ class _Build:
         seconds = 0.0
         for spec in self._specs[number - 1 :]:
             seen = self._seconds.get(spec.method)
-            past = self._history.newest(spec)
+            past = self._history.newest(spec.method, self._called(spec))
             if spec.name in self.dirty and (seen or past):
                 seconds += sum(seen) / len(seen) if seen else past.seconds if past else 0.0
         return f" (about {_duration(seconds)} left)" if seconds else ""
 
 
-def _dirty(specs: list[JobSpec], history: History) -> set[str]:
-    """Jobs that run unless something above them turns out to be the same as before."""
-    dirty: set[str] = set()
-    for spec in specs:
-        needs = {name for names in spec.jobs.values() for name in ([names] if isinstance(names, str) else names)}
-        if needs & dirty or history.why(spec):
-            dirty.add(spec.name)
-    return dirty
+def _now() -> str:
+    """Write the time for urd, in UTC: local time runs backwards once a year."""
+    return datetime.datetime.now(datetime.timezone.utc).replace(tzinfo=None).isoformat(timespec="microseconds")
 
 
 def _duration(seconds: float) -> str:

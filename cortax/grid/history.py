@@ -36,6 +36,7 @@ class Past:
         """The job's number: later jobs have higher ones."""
         return int(self.id.rpartition("-")[2])
 
+    @functools.cached_property
     def setup(self) -> dict[str, Any]:
         """What the job was run with."""
         content: dict[str, Any] = json.loads((self.folder / "setup.json").read_text())
@@ -53,7 +54,7 @@ class Past:
     @property
     def seconds(self) -> float:
         """How long the job took."""
-        return float(self.setup()["exectime"]["total"])
+        return float(self.setup["exectime"]["total"])
 
 
 class History:
@@ -70,7 +71,7 @@ class History:
     def __init__(self, jobs_folder: Path, root: Path) -> None:
         self._root = root
         self._by_digest: dict[str, list[Past]] = {}
-        self._by_name: dict[tuple[str, str], list[Past]] = {}
+        self._by_method: dict[str, list[Past]] = {}
         found = []
         for entry in os.scandir(jobs_folder):
             # Exax writes post.json last: a job without it has not ended well.
@@ -91,7 +92,7 @@ class History:
         same = self._by_digest.setdefault(past.made.digest, [])
         if all(other.id != past.id for other in same):
             same.append(past)
-        self._by_name.setdefault((past.made.method, past.made.name), []).append(past)
+            self._by_method.setdefault(past.made.method, []).append(past)
 
     def standing_for(self, job: str, folder: Path) -> Past:
         """Return the oldest intact job with the same results, often the job itself.
@@ -110,36 +111,43 @@ class History:
                 return other
         return past
 
-    def newest(self, spec: JobSpec) -> Past | None:
-        """Return the newest finished job of the same name."""
-        named = self._by_name.get((spec.method, spec.name))
+    def newest(self, method: str, name: str) -> Past | None:
+        """Return the newest finished job of a name, if there is one."""
+        named = [past for past in self._by_method.get(method, []) if past.made.name == name]
         return named[-1] if named else None
 
-    def why(self, spec: JobSpec, jobs: dict[str, Any] | None = None) -> list[str]:
+    def why(self, spec: JobSpec, name: str, jobs: dict[str, Any] | None = None) -> list[str]:
         """Say what makes a job run: what differs from the newest finished one of the same name.
 
         Parameters
         ----------
         spec : JobSpec
             The job.
+        name : str
+            What it is called in records: the study's name and its own.
         jobs : dict, optional
             The ids that its job inputs stand for; without them only options and code are compared.
 
         Returns
         -------
         list of str
-            Nothing when a job of that name has the same key, so that it will be reused.
+            Nothing when a job, of whatever name, has the same key, so that it will be reused.
         """
-        named = self._by_name.get((spec.method, spec.name), [])
-        for past in reversed(named):
-            setup = past.setup()
-            same_jobs = jobs is None or setup["jobs"] == jobs
-            if same_jobs and setup["hash"] == self._code_key(spec.method) and setup["options"] == spec.options:
-                return []
-        return self._differences(named[-1], spec, jobs) if named else ["new"]
+        newest = self.newest(spec.method, name)
+        if newest is not None and self._same_key(newest, spec, jobs):
+            return []
+        if any(self._same_key(past, spec, jobs) for past in reversed(self._by_method.get(spec.method, []))):
+            return []
+        return self._differences(newest, spec, jobs) if newest is not None else ["new"]
+
+    def _same_key(self, past: Past, spec: JobSpec, jobs: dict[str, Any] | None) -> bool:
+        setup = past.setup
+        if jobs is not None and setup["jobs"] != jobs:
+            return False
+        return bool(setup["hash"] == self._code_key(spec.method) and setup["options"] == spec.options)
 
     def _differences(self, past: Past, spec: JobSpec, jobs: dict[str, Any] | None) -> list[str]:
-        setup = past.setup()
+        setup = past.setup
         said = _option_differences("", setup["options"], spec.options)
         if setup["hash"] != self._code_key(spec.method):
             current = manifest_path(f"methods.a_{spec.method}", self._root).read_text()

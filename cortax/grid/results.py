@@ -10,8 +10,9 @@ from typing import Any
 import pandas as pd
 
 from cortax.errors import ProjectError, StudyError, choices
+from cortax.project import jobs_folder
 
-__all__ = ["best", "build_log", "filtered", "score_table", "summary"]
+__all__ = ["best", "build_log", "filtered", "left_out", "score_table", "summary"]
 
 
 def _linked(root: Path, study: str, name: str) -> Path:
@@ -76,18 +77,47 @@ def filtered(table: pd.DataFrame, conditions: list[str]) -> pd.DataFrame:
 
 
 def summary(table: pd.DataFrame) -> pd.DataFrame:
-    """Keep the mean over folds, with its interval, best first within target and metric."""
-    means = table[table["fold"] == "mean"].drop(columns=["fold", "study"])
+    """Keep the mean over folds, best first within target and metric, with its interval as text.
+
+    Returns
+    -------
+    DataFrame
+        target, metric, parcellation, pipeline, value, interval, n_subjects.
+    """
+    means = table[table["fold"] == "mean"]
     # For an error, such as the mean squared error, the best is the smallest.
     order = means["value"].where(~means["metric"].str.contains("error|loss|brier"), -means["value"])
-    means = means.assign(order=order).sort_values(
-        ["target", "metric", "order"], ascending=[True, True, False], kind="stable"
+    means = means.assign(
+        order=order,
+        interval=[f"{low:.3f} to {high:.3f}" for low, high in zip(means["low"], means["high"], strict=True)],
     )
-    return means.drop(columns="order").reset_index(drop=True)
+    means = means.sort_values(["target", "metric", "order"], ascending=[True, True, False], kind="stable")
+    columns = ["target", "metric", "parcellation", "pipeline", "value", "interval", "n_subjects"]
+    return means[columns].reset_index(drop=True)
 
 
 def best(table: pd.DataFrame) -> pd.DataFrame:
-    """Keep the best parcellation and pipeline for each target, by the first metric that was reported for it."""
+    """Keep the best parcellation and pipeline for each target, by the first metric that was reported for it.
+
+    The best of many is an optimistic choice: it was made by the very scores that are shown.
+    """
     first = table.drop_duplicates("target").set_index("target")["metric"]
     means = summary(table)
     return means[means["metric"] == means["target"].map(first)].drop_duplicates("target").reset_index(drop=True)
+
+
+def left_out(root: Path, study: str) -> pd.DataFrame:
+    """List the subjects that are not in the study, each with the first reason that was found.
+
+    Returns
+    -------
+    DataFrame
+        participant_id, reason, file.
+    """
+    jobs = build_log(root, study)["jobs"]
+    parts = []
+    for name in ("load", "phenotype", "split"):
+        if name in jobs:
+            parts.append(pd.read_csv(jobs_folder(root) / jobs[name] / "dropped.csv", dtype=str).fillna(""))
+    found = pd.concat(parts, ignore_index=True).drop_duplicates("participant_id")
+    return found.reindex(columns=["participant_id", "reason", "file"]).fillna("").reset_index(drop=True)
