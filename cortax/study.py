@@ -47,6 +47,12 @@ class Table(_Section):
     columns: str | list[str] | None = None
     drop: str | list[str] = []
 
+    @model_validator(mode="after")
+    def _one_session_a_file(self) -> Table:
+        if self.sessions is not None and len(self.sessions) != len(self.files):
+            raise ValueError(f"{len(self.sessions)} sessions for {len(self.files)} files; they must be as many")
+        return self
+
 
 class Phenotypes(_Section):
     """Who the subjects are: targets, groups and confounds come from this table."""

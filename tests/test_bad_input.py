@@ -10,6 +10,7 @@ import importlib.util
 import os
 import re
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -43,10 +44,7 @@ def _mini() -> ModuleType:
     """The project of the end-to-end tests, whose study and cohort are harmed here."""
     spec = importlib.util.spec_from_file_location("mini", Path(__file__).parent / "e2e" / "conftest.py")
     module = importlib.util.module_from_spec(spec)
-    # A dataclass looks its own module up.
-    import sys
-
-    sys.modules["mini"] = module
+    sys.modules["mini"] = module  # where a dataclass looks its own module up
     spec.loader.exec_module(module)
     return module
 
@@ -186,11 +184,11 @@ CATALOGUE: list[tuple[str, Harm, type[CortaxError], list[str]]] = [
     ("other subjects", table(lambda frame: frame.assign(participant_id=frame["participant_id"].str.removeprefix("sub-"))), InputError, ["participants.tsv", "no subject", "['000', '001', '002']", "['sub-000', 'sub-001', 'sub-002']"]),
     ("parcellation file", gone("input/mini/soft.npy"), InputError, ["soft.npy", "cannot be read (No such file"]),
     # The phenotype table.
-    ("no table", gone(TABLE), InputError, ["participants.tsv", "no such file"]),
+    ("no table", gone(TABLE), InputError, ["participants.tsv", "missing file"]),
     ("empty table", file(TABLE, ""), InputError, ["participants.tsv"]),
     ("header only", file(TABLE, "participant_id\tfamily_id\tage\tfluid\tsex\n"), InputError, ["participants.tsv", "no rows"]),
     ("table not UTF-8", file(TABLE, NOT_UTF8), InputError, ["participants.tsv", "not UTF-8", "0xe9", "line 2"]),
-    ("format of the table", study("participants.tsv", "participants.xlsx"), InputError, ["participants.xlsx", "'.tsv'"]),
+    ("format of the table", study("participants.tsv", "participants.xlsx"), InputError, ["participants.xlsx", "missing file"]),
     ("ragged row", lambda root: replace(root / TABLE, (root / TABLE).read_text() + "sub-024\tfam-12\n"), InputError, ["participants.tsv", "line 26 has 2 cells, the header has 5"]),
     ("no id column", table(lambda frame: frame.rename(columns={"participant_id": "subject_id"})), InputError, ["participants.tsv", "got 'participant_id'", "'subject_id'"]),
     ("duplicate id", cell(3, "participant_id", "sub-007"), InputError, ["participants.tsv", "more than once", "sub-007"]),
@@ -223,12 +221,12 @@ CATALOGUE: list[tuple[str, Harm, type[CortaxError], list[str]]] = [
     ("families across sites", both(SITES, LEAVE_OUT, column("site", lambda i: f"site-{(i + 1) // 2 % 3}")), FoldError, ["participants.tsv", "'family_id'", "'site'", "fam-00"]),
     ("strata without leaving out", both(SITES, LEAVE_OUT, study("[splits]", '[splits]\nstratify = "sex"'), column("site", lambda i: f"site-{i // 8}")), FoldError, ["leave-one-site-out", "takes no strata"]),
     # Tables of regions.
-    ("region table missing", regions(None), InputError, ["aparc.csv", "no such file"]),
+    ("region table missing", regions(None), InputError, ["aparc.csv", "missing file"]),
     ("region table not UTF-8", regions(NOT_UTF8), InputError, ["aparc.csv", "not UTF-8"]),
     ("region table without ids", regions("subject,left\nsub-000,1\n"), InputError, ["aparc.csv", "got 'participant_id'", "'subject'"]),
     ("region table of others", regions("participant_id,left\n000,1\n001,2\n"), InputError, ["aparc", "no subject", "['000', '001']", "['sub-000', 'sub-001', 'sub-002']"]),
     ("region table with a subject twice", regions("participant_id,left\nsub-000,1\nsub-000,2\n"), InputError, ["aparc.csv", "more than once", "sub-000"]),
-    ("sessions of other number", regions("participant_id,left\nsub-000,1\n", sessions='["a", "b"]'), InputError, ["1 region tables for 2 sessions"]),
+    ("sessions of other number", regions("participant_id,left\nsub-000,1\n", sessions='["a", "b"]'), StudyError, ["mini.toml", "tables.aparc: 2 sessions for 1 files"]),
 ]  # fmt: skip
 
 
@@ -240,15 +238,186 @@ def test_the_study_that_is_harmed_is_right(root):
     ]
 
 
-@pytest.mark.parametrize(("harm", "error", "said"), [case[1:] for case in CATALOGUE], ids=[case[0] for case in CATALOGUE])
+@pytest.mark.parametrize(
+    ("harm", "error", "said"), [case[1:] for case in CATALOGUE], ids=[case[0] for case in CATALOGUE]
+)
 def test_found_before_anything_runs(root, harm, error, said):
     harm(root)
     before = sorted(root.rglob("*"))
     with pytest.raises(CortaxError) as caught:
         look(root)
     message = str(caught.value)
-    if os.environ.get("SHOW"):
-        print("\nMSG", type(caught.value).__name__, message)
-    assert type(caught.value) is error, message
+    assert isinstance(caught.value, error), message
     assert [words for words in said if words not in message] == [], message
     assert sorted(root.rglob("*")) == before
+
+
+def test_ids_stay_text(root):
+    """`001` is no number: a table of numbers in quotes, or without, keeps its zeros."""
+    table(lambda frame: frame.assign(participant_id=[f"{i:03d}" for i in range(24)]))(root)
+    found = read_phenotypes(root / TABLE, {"fluid": {"kind": "regression"}})
+    assert list(found.table.index[:3]) == ["000", "001", "002"]
+    replace(root / "regions.csv", 'participant_id,left\n"001",1\n010,2\n')
+    assert read_region_files([root / "regions.csv"]).subjects == ("001", "010")
+
+
+# What only a job can find, because it opens the images: the job's own functions.
+
+
+def thickness(subject: str, hemi: str = "L") -> str:
+    return f"input/mini/{subject}/{subject}_hemi-{hemi}_thickness.npy"
+
+
+def load(root: Path, **options):
+    """What the job `load` does."""
+    images = read_study(root / STUDY).images
+    files = find_maps(root / images.root, images.maps)
+    (root / "out").mkdir()
+    about = {"max_missing": images.max_missing, "outlier_sd": images.outlier_sd, "damaged": images.damaged}
+    return load_maps(files, root / "out", space=space_of(files, images.space), **{**about, **options})
+
+
+def image(values: np.ndarray, subject: str = "sub-003", hemi: str = "L") -> Harm:
+    def harm(root: Path) -> None:
+        (root / thickness(subject, hemi)).unlink()
+        np.save(root / thickness(subject, hemi), values)
+
+    return harm
+
+
+def gifti(swapped: str) -> Harm:
+    """Turn the maps into GIFTI files that say of which hemisphere they are, of one subject wrongly."""
+
+    def harm(root: Path) -> None:
+        study("_thickness.npy", "_thickness.func.gii")(root)
+        for path in root.glob("input/mini/sub-*/*.npy"):
+            is_left = ("hemi-L" in path.name) != (swapped in path.name)
+            array = nib.gifti.GiftiDataArray(np.load(path), intent="NIFTI_INTENT_SHAPE")
+            meta = nib.gifti.GiftiMetaData(
+                {"AnatomicalStructurePrimary": "CortexLeft" if is_left else "CortexRight"}
+            )
+            nib.save(nib.GiftiImage(darrays=[array], meta=meta), path.with_suffix(".func.gii"))
+
+    return harm
+
+
+FOUR = np.ones(SPACES["fsaverage4"].n_left, np.float32)
+IMAGES: list[tuple[str, Harm, list[str]]] = [
+    ("mixed spaces", both(image(FOUR), image(FOUR, hemi="R")), ["sub-003_hemi-L", "642 values are needed", "found 2562, as many as in 'fsaverage4'"]),
+    ("number of vertices", image(np.ones(641, np.float32)), ["sub-003_hemi-L", "left hemisphere of 'fsaverage3'", "642 values are needed", "found 641"]),
+    ("hemispheres swapped", gifti("sub-003"), ["sub-003_hemi-L", "named as the left hemisphere, but holds the right one"]),
+    ("space of the study", study('"fsaverage3"', '"fsaverage4"'), ["sub-000_hemi-L", "2562 values are needed", "found 642, as many as in 'fsaverage3'"]),
+    ("volume without a grid", study('"fsaverage3"', '"volume"'), ["sub-000_hemi-L", "space = 'volume' needs images with a grid"]),
+    ("all dropped", lambda root: [image(np.full(642, np.nan, np.float32), f"sub-{i:03d}")(root) for i in range(24)] and None, ["input/mini", "every subject was dropped", "24", "map 'thickness'", "642 of 1284 locations are missing"]),
+    ("damaged, if that is an error", both(study("max_missing", 'damaged = "error"\nmax_missing'), file(thickness("sub-003"), b"\x93NUMPY")), ["sub-003_hemi-L"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("harm", "said"), [case[1:] for case in IMAGES], ids=[case[0] for case in IMAGES])
+def test_found_in_reading_the_images(root, harm, said):
+    harm(root)
+    with pytest.raises(InputError) as caught:
+        load(root)
+    message = str(caught.value)
+    assert [words for words in said if words not in message] == [], message
+    assert list((root / "out").iterdir()) == []
+
+
+WHOLE = np.full(642, 2.5, np.float32)
+DROPS: list[tuple[str, Harm, list[str]]] = [
+    ("cut short", lambda root: replace(root / thickness("sub-003"), (root / thickness("sub-003")).read_bytes()[:1000]), ["not a readable numpy array", "could only read 218 elements"]),
+    ("empty", file(thickness("sub-003"), b""), ["empty file (0 bytes)"]),
+    ("something else", file(thickness("sub-003"), b"not an array" * 99), ["not a readable"]),
+    ("gone", gone(thickness("sub-003")), ["missing file"]),
+    ("NaN", image(np.where(np.arange(642) < 65, np.nan, WHOLE)), ["map 'thickness'", "65 of 1284 locations are missing, at most 0.05"]),
+    ("infinite", image(np.where(np.arange(642) < 65, -np.inf, WHOLE)), ["map 'thickness'", "65 of 1284 locations are missing, at most 0.05"]),
+    ("outlying", image(np.where(np.arange(642) % 2, -1e6, 1e6).astype(np.float32)), ["map 'thickness'", "more than 4 SD"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("harm", "said"), [case[1:] for case in DROPS], ids=[case[0] for case in DROPS])
+def test_a_subject_that_is_dropped_is_counted_with_its_reason(root, harm, said):
+    harm(root)
+    loaded = load(root, outlier_sd=4)
+    assert len(loaded.subjects) == 23
+    assert "sub-003" not in loaded.subjects
+    listed = pd.read_csv(root / "out/dropped.csv", dtype=str)
+    assert list(listed["participant_id"]) == ["sub-003"]
+    row = " ".join(listed.iloc[0].fillna(""))
+    assert [words for words in said if words not in row] == [], row
+
+
+def annot(path: Path, names: list[str]) -> None:
+    """Write a FreeSurfer annotation of 642 vertices with some regions."""
+    colours = np.array([[10 * (i + 1), 0, 0, 0, 10 * (i + 1)] for i in range(len(names))])
+    path.unlink(missing_ok=True)
+    nib.freesurfer.write_annot(path, np.arange(642) % max(len(names), 1), colours, names, fill_ctab=False)
+
+
+def blocks(root: Path, values: np.ndarray) -> None:
+    replace(root / "input/mini/blocks.npy", b"")
+    np.save(root / "input/mini/blocks.npy", values)
+
+
+def names(root: Path, text: str) -> None:
+    replace(root / "input/mini/names.tsv", text)
+
+
+NAMED = {"kind": "labels", "file": "input/mini/blocks.npy", "names": "input/mini/names.tsv"}
+PAIR = {"kind": "labels", "left": "input/mini/lh.a.annot", "right": "input/mini/rh.a.annot"}
+ATLASES: list[tuple[str, Harm, dict, list[str]]] = [
+    ("without labels", lambda root: blocks(root, np.zeros(1284, np.int32)), {}, ["blocks.npy", "no region"]),
+    ("of another space", lambda root: blocks(root, np.ones(5124, np.int32)), {}, ["blocks.npy", "labels are in", "5124", "fsaverage3 (1284 locations)"]),
+    ("numbers of another kind", lambda root: blocks(root, np.full(1284, 0.5, np.float32)), {}, ["blocks.npy", "whole"]),
+    ("empty", file("input/mini/blocks.npy", b""), {}, ["blocks.npy", "empty file (0 bytes)"]),
+    ("cut short", lambda root: replace(root / "input/mini/blocks.npy", (root / "input/mini/blocks.npy").read_bytes()[:500]), {}, ["blocks.npy"]),
+    ("region twice", lambda root: names(root, "index\tname\n" + "".join(f"{i}\tarea-{i % 9}\n" for i in range(1, 11))), NAMED, ["unique", "['area-1']"]),
+    ("label without a name", lambda root: names(root, "index\tname\n1\tarea-1\n"), NAMED, ["names.tsv", "has no name for the labels [2, 3, 4, 5, 6, 7, 8, 9, 10]", "blocks.npy"]),
+    ("one hemisphere", lambda root: None, {"kind": "labels", "left": "input/mini/blocks.npy"}, ["'file' or both 'left' and 'right'", "['kind', 'left']"]),
+    ("hemisphere missing", lambda root: annot(root / PAIR["left"], ["a", "b"]), PAIR, ["rh.a.annot", "missing file"]),
+    ("weights of another shape", lambda root: None, {"kind": "weights", "file": "input/mini/blocks.npy"}, ["blocks.npy", "shape (n_locations, n_regions)", "1284", "found int32 of shape (1284,)"]),
+    ("mesh of another space", lambda root: None, {"kind": "icosahedral", "level": 1, "mesh": "fsaverage5"}, ["mesh: 'fsaverage5' has 10242 vertices in L", "fsaverage3 (1284 locations)"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("harm", "spec", "said"), [case[1:] for case in ATLASES], ids=[case[0] for case in ATLASES]
+)
+def test_found_in_making_a_parcellation(root, harm, spec, said):
+    harm(root)
+    spec = spec or read_study(root / STUDY).parcellations["blocks"]
+    with pytest.raises(AtlasError) as caught:
+        atlas_from_spec(spec, name="blocks", space=SPACE, root=root)
+    message = str(caught.value)
+    assert [words for words in ["parcellation 'blocks'", *said] if words not in message] == [], message
+
+
+def test_swapped_annotations_are_told_by_their_gifti(root):
+    for hemi, structure in (("lh", "CortexRight"), ("rh", "CortexLeft")):
+        label = nib.gifti.GiftiLabel(1, 1, 0, 0, 1)
+        label.label = "area"
+        labels = nib.gifti.GiftiLabelTable()
+        labels.labels.append(label)
+        array = nib.gifti.GiftiDataArray(np.ones(642, np.int32), intent="NIFTI_INTENT_LABEL")
+        meta = nib.gifti.GiftiMetaData({"AnatomicalStructurePrimary": structure})
+        nib.save(nib.GiftiImage(darrays=[array], labeltable=labels, meta=meta), root / f"{hemi}.label.gii")
+    spec = {"kind": "labels", "left": "lh.label.gii", "right": "rh.label.gii"}
+    with pytest.raises(
+        AtlasError, match=re.escape("lh.label.gii: is of hemisphere R, given as L: are left and right")
+    ):
+        atlas_from_spec(spec, name="blocks", space=SPACE, root=root)
+
+
+def test_a_parcellation_of_another_space_is_not_applied(root):
+    spec = read_study(root / STUDY).parcellations["blocks"]
+    atlas = atlas_from_spec(spec, name="blocks", space=SPACE, root=root)
+    other = SPACES["fsaverage4"]
+    with pytest.raises(AtlasError, match=r"'blocks'.*fsaverage3.*fsaverage4|fsaverage4.*'blocks'.*fsaverage3"):
+        parcellate(np.ones((2, 1, other.n_locations), np.float32), atlas, space=other)
+
+
+def test_one_class_in_a_fold_names_target_fold_and_counts():
+    y = np.array([0.0] * 11 + [1.0])
+    folds = make_folds([f"family-{i}" for i in range(12)], n_outer=3, n_inner=2, seed=0)
+    with pytest.raises(FoldError, match=r"target 'sex', outer fold \d.*: \d+ of class 0, 0 of class 1"):
+        check_targets(folds, y[:, None], kinds=["classification"], names=["sex"])

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from cortax.errors import CortaxError, InputError
 
-__all__ = ["DamagedFileError", "ends_with", "opened"]
+__all__ = ["DamagedFileError", "ends_with", "opened", "written_whole"]
 
 
 class DamagedFileError(InputError):
@@ -56,3 +57,14 @@ def opened(path: Path, what: str) -> Iterator[None]:
 def ends_with(path: Path, *suffixes: str) -> bool:
     """Whether the file's name ends with one of `suffixes`, in any case."""
     return path.name.lower().endswith(suffixes)
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[BinaryIO]:
+    """Open a new file for reading and writing, which is removed when an error ends the block: it may be large."""
+    try:
+        with path.open("w+b") as file:
+            yield file
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise

@@ -18,8 +18,9 @@ from typing import BinaryIO, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from cortax.data.cohort import MapFiles, find_maps, inventory, list_inventory
+from cortax.data.map_files import MapFiles, find_maps, inventory, list_inventory
 from cortax.data.dropped import Dropped, tally, write_dropped
+from cortax.data.files import written_whole
 from cortax.data.images import read_map
 from cortax.data.spaces import Space
 from cortax.data.subject import Rules, UnusableError, read_subject
@@ -110,7 +111,7 @@ def load_maps(
     """
     rules = Rules(space, max_missing, damaged)
     partial = Path(out_dir) / f"{VALUES}.partial"
-    with partial.open("w+b") as file:
+    with written_whole(partial) as file:
         file.write(_npy_header((len(files.subjects), len(files.maps), space.n_locations)))
         seen = _spool(files, rules, file, progress)
         if inventory_digest not in (None, seen.inventory):

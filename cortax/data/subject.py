@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cortax.data.cifti import CORTEX, expand_cortex
-from cortax.data.cohort import MapFiles
+from cortax.data.map_files import MapFiles
 from cortax.data.files import DamagedFileError
 from cortax.data.images import MapValues, read_map
 from cortax.data.spaces import Space, known_space

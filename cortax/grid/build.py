@@ -202,6 +202,6 @@ def _file(urd: Any, job: Any, study: Study, built: Built) -> None:
     scores.link_result("scores.parquet", f"{study.name}/scores.parquet")
     if changed:
         name = f"{study.name}.json"
-        job.json_save({"jobs": built.jobs, "ran": built.ran}, name)
+        job.json_save({"jobs": built.jobs, "ran": built.ran}, name, sort_keys=False)
         job.link_result(name, f"{study.name}/build.json")
     print(f"{study.title}{' (SIMULATED DATA)' if study.simulated else ''}: {built.summary()}")

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
+
+from cortax.cohort import Cohort, join_cohort
+from cortax.data.map_files import find_maps
 from cortax.data.phenotype_table import read_phenotypes
-from cortax.data.spaces import Space
-from cortax.data.textfiles import column_names
-from cortax.errors import CortaxError, InputError, SearchError, StudyError
-from cortax.folds import make_folds
+from cortax.data.spaces import SPACES
+from cortax.data.tables import read_region_files
+from cortax.errors import CortaxError, FoldError, InputError, SearchError, StudyError, choices
+from cortax.folds import check_targets, make_folds
 from cortax.parcellation.specs import check_spec
 from cortax.scores import get_metric
-from cortax.search.pipelines import pipeline_kind
+from cortax.search.pipelines import make_back, pipeline_kind
 from cortax.search.reference import check_scorer
 from cortax.search.spaces import sample_configs
 from cortax.study import Pipeline, Study
@@ -31,27 +35,37 @@ def check_study(study: Study, root: Path) -> None:
     for name, pipeline in study.pipelines.items():
         _check_pipeline(name, pipeline, tasks, study.seed)
     for task in tasks:
-        check_scorer(getattr(study.search, task), task)
-        for metric in getattr(study.evaluate.metrics, task):
-            get_metric(metric, task)
+        _check_scores(study, task)
     _check_regions(study, root)
     _check_subjects(study, root)
+
+
+def _check_scores(study: Study, task: str) -> None:
+    key = f"search.{task}"
+    try:
+        check_scorer(getattr(study.search, task), task)
+        key = f"evaluate.metrics.{task}"
+        for metric in getattr(study.evaluate.metrics, task):
+            get_metric(metric, task)
+    except SearchError as error:
+        raise StudyError(f"{key}: {error}") from error
 
 
 def _check_pipeline(name: str, pipeline: Pipeline, tasks: list[str], seed: int) -> None:
     try:
         estimators = {task: getattr(pipeline, task) for task in tasks if getattr(pipeline, task)}
-        pipeline_kind(pipeline.kind, estimators, name=name)
+        kind = pipeline_kind(pipeline.kind, estimators, name=name)
         for task in tasks:
-            sample_configs(pipeline.kind, task, 1, seed=seed, space=pipeline.space)
+            config = sample_configs(pipeline.kind, task, 1, seed=seed, space=pipeline.space)[0]
+            make_back(kind, task, config, seed=seed)
     except SearchError as error:
         raise StudyError(f"pipelines.{name}: {error}") from error
 
 
 def _check_regions(study: Study, root: Path) -> None:
     if study.images is not None:
-        if study.images.space != "volume":
-            Space.from_name(study.images.space)
+        if study.images.space not in (*SPACES, "volume"):
+            raise StudyError(f"images.space: {choices(study.images.space, [*SPACES, 'volume'])}")
         if not (root / study.images.root).is_dir():
             hint = " (run `cortax data`)" if study.simulated else ""
             raise InputError(f"{root / study.images.root}: images.root is not a folder{hint}")
@@ -60,9 +74,23 @@ def _check_regions(study: Study, root: Path) -> None:
             check_spec(spec)
         except CortaxError as error:
             raise StudyError(f"parcellations.{name}: {error}") from error
-    for table in study.tables.values():
-        for file in table.files:
-            column_names(root / file)
+
+
+def _subjects(study: Study, root: Path) -> dict[str, tuple[str, ...]]:
+    """Who has files of images, or rows in a table of regions."""
+    found = {}
+    if study.images is not None:
+        found["images"] = find_maps(root / study.images.root, study.images.maps).subjects
+    for name, table in study.tables.items():
+        found[f"tables.{name}"] = read_region_files(
+            [root / file for file in table.files],
+            sessions=table.sessions,
+            id_columns=table.id,
+            columns=table.columns,
+            drop=table.drop,
+            id_prefix=table.id_prefix,
+        ).subjects
+    return found
 
 
 def _check_subjects(study: Study, root: Path) -> None:
@@ -80,16 +108,33 @@ def _check_subjects(study: Study, root: Path) -> None:
         categorical=about.categorical,
         outlier_sd=about.outlier_sd,
     )
-    # With the subjects of the table; those whose images turn out damaged are fewer.
-    splits = study.splits
-    make_folds(
-        found.table["group"].to_numpy(str),
+    subjects = _subjects(study, root)
+    try:
+        # Those whose images turn out damaged are among them.
+        cohort, _ = join_cohort(found.table, found.tasks, found.confounds, subjects)
+        _check_folds(study, cohort, found.table.loc[list(cohort.subjects)])
+    except CortaxError as error:
+        raise type(error)(f"{root / about.file}: {error}") from error
+
+
+def _check_folds(study: Study, cohort: Cohort, table: pd.DataFrame) -> None:
+    splits, leave_out = study.splits, study.splits.scheme == "leave-one-site-out"
+    if leave_out:
+        n_sites = table.groupby("group")["site"].nunique()
+        if divided := sorted(n_sites.index[n_sites > 1]):
+            raise FoldError(
+                f"{len(divided)} groups (column {study.phenotypes.group!r}) have subjects in two sites or more "
+                f"(column {study.phenotypes.site!r}), which leaving a site out would divide: {divided[:5]}"
+            )
+    folds = make_folds(
+        cohort.groups,
         n_outer=splits.n_outer,
         n_inner=splits.n_inner,
         n_repeats=splits.n_repeats,
         scheme=splits.scheme,
-        strata=found.table["stratum"].to_numpy() if splits.stratify else None,
+        strata=table["stratum"].to_numpy() if splits.stratify else None,
         n_bins=splits.n_bins,
-        sites=found.table["site"].to_numpy(str) if about.site else None,
+        sites=table["site"].to_numpy(str) if leave_out else None,
         seed=study.seed,
     )
+    check_targets(folds, cohort.targets, kinds=cohort.tasks, names=cohort.target_names)

@@ -170,6 +170,10 @@ def _option_differences(where: str, old: Any, new: Any) -> list[str]:
         return [said for key in keys for said in _option_differences(f"{where}.{key}", old.get(key), new.get(key))]
     if old == new:
         return []
+    if isinstance(old, list) and isinstance(new, list):
+        said = [f"+ {_short(item)}" for item in new if item not in old]
+        said += [f"- {_short(item)}" for item in old if item not in new]
+        return [f"option {where[1:]}: {', '.join(said) or 'another order'}"]
     return [f"option {where[1:]}: {_short(old)} -> {_short(new)}"]
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cortax.data.cohort import find_maps, inventory
+from cortax.data.map_files import find_maps, inventory
 from cortax.errors import StudyError
 from cortax.parcellation.spec_files import spec_files
 from cortax.provenance.closure import PACKAGES, manifest_text, versions
