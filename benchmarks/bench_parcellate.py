@@ -92,9 +92,7 @@ def main():
     quick = parser.parse_args().quick
     n_subjects = 100 if quick else 400
     print(f"{n_subjects} subjects x 1 map; per-subject times in us")
-    print(
-        f"{'parcellation':<24}{'cortax':>11}{'':>11} {'nilearn':>11}{'':>11}{'its fit':>11}{'ratio':>9}   max diff"
-    )
+    print(f"{'parcellation':<24}{'cortax':>11}{'':>11} {'nilearn':>11}{'':>11}{'its fit':>11}{'ratio':>9}   max diff")
     with threadpool_limits(1):
         surface(n_subjects, quick)
         volume(n_subjects // 4)

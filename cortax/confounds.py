@@ -39,8 +39,7 @@ class ConfoundRegressor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         data = validate_data(self, X, dtype=np.float64)
         if not 0 <= self.n_confounds < data.shape[1]:
             raise ValueError(
-                f"n_confounds must be at least 0 and less than the {data.shape[1]} columns of X; "
-                f"got {self.n_confounds}"
+                f"n_confounds must be at least 0 and less than the {data.shape[1]} columns of X; got {self.n_confounds}"
             )
         features, confounds = self._parts(data)
         if self.n_confounds:

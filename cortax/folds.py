@@ -196,9 +196,7 @@ def _leave_out(sites: Ints) -> Bools:
     return _masks(LeaveOneGroupOut().split(sites, groups=sites), np.arange(len(sites)), len(sites))
 
 
-def _split(
-    units: Ints, codes: Ints | None, rows: Ints, n_splits: int, where: str, key: tuple[int, int, int]
-) -> Bools:
+def _split(units: Ints, codes: Ints | None, rows: Ints, n_splits: int, where: str, key: tuple[int, int, int]) -> Bools:
     """Masks of shape (n_splits, n_subjects) of the held-out parts of `rows`."""
     n_units = len(np.unique(units[rows]))
     if n_units < n_splits:
@@ -260,9 +258,7 @@ def _check_once(parts: Bools, whole: Bools, what: str) -> None:
     wrong = np.flatnonzero(times != whole)
     if len(wrong):
         row = wrong[0]
-        raise FoldError(
-            f"{what} {times[row]} times instead of {int(whole[row])}: row {row} and {len(wrong) - 1} more"
-        )
+        raise FoldError(f"{what} {times[row]} times instead of {int(whole[row])}: row {row} and {len(wrong) - 1} more")
 
 
 def _check_apart(train: Bools, held_out: Bools, codes: Ints, where: str) -> None:

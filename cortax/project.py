@@ -170,9 +170,7 @@ def server_down(root: Path, *, patience: float = 15.0) -> bool:
     if not pid or not _is_server(pid):
         pid_file.unlink(missing_ok=True)
         if is_up(root):
-            raise ProjectError(
-                f"{root}: a server runs that `cortax up` did not start; end it where it was started"
-            )
+            raise ProjectError(f"{root}: a server runs that `cortax up` did not start; end it where it was started")
         return False
     with _quiet():
         os.kill(pid, signal.SIGTERM)

@@ -6,9 +6,9 @@ from cortax.cohort import open_cohort, rows_of
 from cortax.data.regions import open_regions
 from cortax.folds import open_folds
 from cortax.grid.pool import SharedQueue
+from cortax.intervals import score_targets
 from cortax.provenance import outputs
 from cortax.provenance.closure import manifest
-from cortax.scores import score_targets
 from cortax.search.evaluate import collect_evaluations, evaluate_chosen
 from cortax.search.pipelines import pipeline_kind
 from cortax.search.reference import all_cells

@@ -76,7 +76,5 @@ def synthesis(job, prepare_res, analysis_res):
     result = collect(done, len(cohort.target_names), folds, configs)
     about = {key: options[key] for key in ("kind", "regression", "classification", "estimator_code", "seed")}
     results, others = save_search(job.path, result, configs, about)
-    print(
-        f"{len(done)} cells, {int(result.not_converged.sum())} fits not converged, {len(result.failures)} failed"
-    )
+    print(f"{len(done)} cells, {int(result.not_converged.sum())} fits not converged, {len(result.failures)} failed")
     outputs.record(job.path, results, others, method=job.method, name=job.params.caption)

@@ -150,84 +150,387 @@ NOT_UTF8 = "participant_id\tname\nsub-000\tJosé\n".encode("latin-1")
 # id, harm, error, what the message must hold.
 CATALOGUE: list[tuple[str, Harm, type[CortaxError], list[str]]] = [
     # The study file.
-    ("unknown key", study("n_configs", "n_config"), StudyError, ["mini.toml", "pipelines.ridge.n_config", "did you mean 'n_configs'"]),
-    ("unknown section", study("[splits]", "[split]"), StudyError, ["mini.toml", "split: unknown key", "did you mean 'splits'"]),
-    ("wrong type", study("n_outer = 3", 'n_outer = "three"'), StudyError, ["mini.toml", "splits.n_outer", "integer", "got 'three'"]),
-    ("wrong type of a list", study('["age"]', '"age"'), StudyError, ["mini.toml", "phenotypes.confounds", "list", "got 'age'"]),
-    ("out of range", study("max_missing = 0.05", "max_missing = 5"), StudyError, ["mini.toml", "images.max_missing", "less than 1", "got 5"]),
+    (
+        "unknown key",
+        study("n_configs", "n_config"),
+        StudyError,
+        ["mini.toml", "pipelines.ridge.n_config", "did you mean 'n_configs'"],
+    ),
+    (
+        "unknown section",
+        study("[splits]", "[split]"),
+        StudyError,
+        ["mini.toml", "split: unknown key", "did you mean 'splits'"],
+    ),
+    (
+        "wrong type",
+        study("n_outer = 3", 'n_outer = "three"'),
+        StudyError,
+        ["mini.toml", "splits.n_outer", "integer", "got 'three'"],
+    ),
+    (
+        "wrong type of a list",
+        study('["age"]', '"age"'),
+        StudyError,
+        ["mini.toml", "phenotypes.confounds", "list", "got 'age'"],
+    ),
+    (
+        "out of range",
+        study("max_missing = 0.05", "max_missing = 5"),
+        StudyError,
+        ["mini.toml", "images.max_missing", "less than 1", "got 5"],
+    ),
     ("not TOML", study("[images]", "[images"), StudyError, ["mini.toml", "not valid TOML", "line"]),
     ("no study file", gone(STUDY), StudyError, ["mini.toml", "cannot be read"]),
-    ("empty file", file(STUDY, ""), StudyError, ["mini.toml", "name: missing", "targets: missing", "pipelines: missing"]),
-    ("empty study", both(NO_IMAGES, NO_PARCELLATIONS), StudyError, ["mini.toml", "the study is empty", "[images]", "[tables.*]"]),
-    ("no targets", study(MINI.STUDY[MINI.STUDY.index("[targets.fluid]") : MINI.STUDY.index("[splits]")], "[targets]\n"), StudyError, ["mini.toml", "targets", "at least 1"]),
-    ("unknown task", study('kind = "classification"', 'kind = "classify"'), StudyError, ["targets.sex.kind", "'regression' or 'classification'", "got 'classify'"]),
+    (
+        "empty file",
+        file(STUDY, ""),
+        StudyError,
+        ["mini.toml", "name: missing", "targets: missing", "pipelines: missing"],
+    ),
+    (
+        "empty study",
+        both(NO_IMAGES, NO_PARCELLATIONS),
+        StudyError,
+        ["mini.toml", "the study is empty", "[images]", "[tables.*]"],
+    ),
+    (
+        "no targets",
+        study(MINI.STUDY[MINI.STUDY.index("[targets.fluid]") : MINI.STUDY.index("[splits]")], "[targets]\n"),
+        StudyError,
+        ["mini.toml", "targets", "at least 1"],
+    ),
+    (
+        "unknown task",
+        study('kind = "classification"', 'kind = "classify"'),
+        StudyError,
+        ["targets.sex.kind", "'regression' or 'classification'", "got 'classify'"],
+    ),
     # Names in it.
-    ("pipeline", study('kind = "ridge"', 'kind = "rigde"'), StudyError, ["pipelines.ridge", "got 'rigde'", "did you mean 'ridge'"]),
-    ("hyperparameter", study("n_configs = 3", "n_configs = 3\nspace = { alfa = [1.0] }"), StudyError, ["pipelines.ridge", "'alfa'", "did you mean 'alpha'"]),
-    ("hyperparameter out of range", study("n_configs = 3", "n_configs = 3\nspace = { alpha = { low = 2, high = 1 } }"), StudyError, ["pipelines.ridge", "alpha", "low"]),
-    ("class", study('kind = "ridge"', 'kind = "sklearn"\nregression = "sklearn.linear_model:Rigde"\nclassification = "sklearn.svm:SVC"'), StudyError, ["pipelines.ridge", "regression", "sklearn.linear_model:Rigde"]),
-    ("class for one task only", study('kind = "ridge"', 'kind = "sklearn"\nregression = "sklearn.linear_model:Ridge"'), StudyError, ["pipelines.ridge", "classification"]),
-    ("package", study('kind = "ridge"', 'kind = "sklearn"\nregression = "nowhere:Ridge"\nclassification = "sklearn.svm:SVC"'), StudyError, ["pipelines.ridge", "nowhere:Ridge"]),
-    ("metric", study('["r2"]', '["r3"]'), StudyError, ["evaluate.metrics.regression", "got 'r3'", "did you mean 'r2'"]),
-    ("metric of the other task", study('["r2"]', '["roc_auc"]'), StudyError, ["evaluate.metrics.regression", "'roc_auc'", "'r2'"]),
-    ("scorer", add('\n[search]\nregression = "r3"\n'), StudyError, ["search.regression", "got 'r3'", "did you mean 'r2'"]),
-    ("parcellation kind", study('kind = "labels"', 'kind = "lables"'), StudyError, ["parcellations.blocks", "got 'lables'", "did you mean 'labels'"]),
-    ("parcellation key", study('kind = "labels"\nfile', 'kind = "labels"\nfiles'), StudyError, ["parcellations.blocks", "'files'", "did you mean 'file'"]),
-    ("statistic", study('kind = "labels"', 'kind = "labels"\nstatistic = "average"'), StudyError, ["parcellations.blocks", "statistic", "got 'average'", "'mean'"]),
-    ("number of regions", add('\n[parcellations.v]\nkind = "voronoi"\nn_regions = 1\nseed = 0\n'), StudyError, ["parcellations.v", "n_regions", "at least 2, got 1"]),
-    ("parcellation pattern", study("n_configs = 3", 'n_configs = 3\nparcellations = ["block"]'), StudyError, ["pipelines.ridge.parcellations", "got 'block'", "did you mean 'blocks'"]),
-    ("space", study('"fsaverage3"', '"fsavrage3"'), StudyError, ["images.space", "got 'fsavrage3'", "did you mean 'fsaverage3'"]),
+    (
+        "pipeline",
+        study('kind = "ridge"', 'kind = "rigde"'),
+        StudyError,
+        ["pipelines.ridge", "got 'rigde'", "did you mean 'ridge'"],
+    ),
+    (
+        "hyperparameter",
+        study("n_configs = 3", "n_configs = 3\nspace = { alfa = [1.0] }"),
+        StudyError,
+        ["pipelines.ridge", "'alfa'", "did you mean 'alpha'"],
+    ),
+    (
+        "hyperparameter out of range",
+        study("n_configs = 3", "n_configs = 3\nspace = { alpha = { low = 2, high = 1 } }"),
+        StudyError,
+        ["pipelines.ridge", "alpha", "low"],
+    ),
+    (
+        "class",
+        study(
+            'kind = "ridge"',
+            'kind = "sklearn"\nregression = "sklearn.linear_model:Rigde"\nclassification = "sklearn.svm:SVC"',
+        ),
+        StudyError,
+        ["pipelines.ridge", "regression", "sklearn.linear_model:Rigde"],
+    ),
+    (
+        "class for one task only",
+        study('kind = "ridge"', 'kind = "sklearn"\nregression = "sklearn.linear_model:Ridge"'),
+        StudyError,
+        ["pipelines.ridge", "classification"],
+    ),
+    (
+        "package",
+        study('kind = "ridge"', 'kind = "sklearn"\nregression = "nowhere:Ridge"\nclassification = "sklearn.svm:SVC"'),
+        StudyError,
+        ["pipelines.ridge", "nowhere:Ridge"],
+    ),
+    (
+        "metric",
+        study('["r2"]', '["r3"]'),
+        StudyError,
+        ["evaluate.metrics.regression", "got 'r3'", "did you mean 'r2'"],
+    ),
+    (
+        "metric of the other task",
+        study('["r2"]', '["roc_auc"]'),
+        StudyError,
+        ["evaluate.metrics.regression", "'roc_auc'", "'r2'"],
+    ),
+    (
+        "scorer",
+        add('\n[search]\nregression = "r3"\n'),
+        StudyError,
+        ["search.regression", "got 'r3'", "did you mean 'r2'"],
+    ),
+    (
+        "parcellation kind",
+        study('kind = "labels"', 'kind = "lables"'),
+        StudyError,
+        ["parcellations.blocks", "got 'lables'", "did you mean 'labels'"],
+    ),
+    (
+        "parcellation key",
+        study('kind = "labels"\nfile', 'kind = "labels"\nfiles'),
+        StudyError,
+        ["parcellations.blocks", "'files'", "did you mean 'file'"],
+    ),
+    (
+        "statistic",
+        study('kind = "labels"', 'kind = "labels"\nstatistic = "average"'),
+        StudyError,
+        ["parcellations.blocks", "statistic", "got 'average'", "'mean'"],
+    ),
+    (
+        "number of regions",
+        add('\n[parcellations.v]\nkind = "voronoi"\nn_regions = 1\nseed = 0\n'),
+        StudyError,
+        ["parcellations.v", "n_regions", "at least 2, got 1"],
+    ),
+    (
+        "parcellation pattern",
+        study("n_configs = 3", 'n_configs = 3\nparcellations = ["block"]'),
+        StudyError,
+        ["pipelines.ridge.parcellations", "got 'block'", "did you mean 'blocks'"],
+    ),
+    (
+        "space",
+        study('"fsaverage3"', '"fsavrage3"'),
+        StudyError,
+        ["images.space", "got 'fsavrage3'", "did you mean 'fsaverage3'"],
+    ),
     ("map field", study("hemi-{hemi}", "hemi-{side}"), InputError, ["map 'thickness'", "got 'side'", "'hemi'"]),
     # Images, found by their names.
-    ("image root", study('root = "input/mini"', 'root = "input/mimi"'), InputError, ["input/mimi", "images.root is not a folder"]),
-    ("nothing fits", study("_thickness.npy", "_curv.npy"), InputError, ["input/mini", "no file fits", "_curv.npy", "'thickness'"]),
-    ("other subjects", table(lambda frame: frame.assign(participant_id=frame["participant_id"].str.removeprefix("sub-"))), InputError, ["participants.tsv", "no subject", "['000', '001', '002']", "['sub-000', 'sub-001', 'sub-002']"]),
+    (
+        "image root",
+        study('root = "input/mini"', 'root = "input/mimi"'),
+        InputError,
+        ["input/mimi", "images.root is not a folder"],
+    ),
+    (
+        "nothing fits",
+        study("_thickness.npy", "_curv.npy"),
+        InputError,
+        ["input/mini", "no file fits", "_curv.npy", "'thickness'"],
+    ),
+    (
+        "other subjects",
+        table(lambda frame: frame.assign(participant_id=frame["participant_id"].str.removeprefix("sub-"))),
+        InputError,
+        ["participants.tsv", "no subject", "['000', '001', '002']", "['sub-000', 'sub-001', 'sub-002']"],
+    ),
     ("parcellation file", gone("input/mini/soft.npy"), InputError, ["soft.npy", "cannot be read (No such file"]),
     # The phenotype table.
     ("no table", gone(TABLE), InputError, ["participants.tsv", "missing file"]),
     ("empty table", file(TABLE, ""), InputError, ["participants.tsv"]),
-    ("header only", file(TABLE, "participant_id\tfamily_id\tage\tfluid\tsex\n"), InputError, ["participants.tsv", "no rows"]),
+    (
+        "header only",
+        file(TABLE, "participant_id\tfamily_id\tage\tfluid\tsex\n"),
+        InputError,
+        ["participants.tsv", "no rows"],
+    ),
     ("table not UTF-8", file(TABLE, NOT_UTF8), InputError, ["participants.tsv", "not UTF-8", "0xe9", "line 2"]),
-    ("format of the table", study("participants.tsv", "participants.xlsx"), InputError, ["participants.xlsx", "missing file"]),
-    ("ragged row", lambda root: replace(root / TABLE, (root / TABLE).read_text() + "sub-024\tfam-12\n"), InputError, ["participants.tsv", "line 26 has 2 cells, the header has 5"]),
-    ("no id column", table(lambda frame: frame.rename(columns={"participant_id": "subject_id"})), InputError, ["participants.tsv", "got 'participant_id'", "'subject_id'"]),
-    ("duplicate id", cell(3, "participant_id", "sub-007"), InputError, ["participants.tsv", "more than once", "sub-007"]),
-    ("missing id", cell(3, "participant_id", ""), InputError, ["participants.tsv", "'participant_id'", "data rows [4]"]),
-    ("column twice", table(lambda frame: frame.set_axis(["participant_id", "family_id", "age", "fluid", "fluid"], axis=1)), InputError, ["participants.tsv", "more than once", "fluid"]),
+    (
+        "format of the table",
+        study("participants.tsv", "participants.xlsx"),
+        InputError,
+        ["participants.xlsx", "missing file"],
+    ),
+    (
+        "ragged row",
+        lambda root: replace(root / TABLE, (root / TABLE).read_text() + "sub-024\tfam-12\n"),
+        InputError,
+        ["participants.tsv", "line 26 has 2 cells, the header has 5"],
+    ),
+    (
+        "no id column",
+        table(lambda frame: frame.rename(columns={"participant_id": "subject_id"})),
+        InputError,
+        ["participants.tsv", "got 'participant_id'", "'subject_id'"],
+    ),
+    (
+        "duplicate id",
+        cell(3, "participant_id", "sub-007"),
+        InputError,
+        ["participants.tsv", "more than once", "sub-007"],
+    ),
+    (
+        "missing id",
+        cell(3, "participant_id", ""),
+        InputError,
+        ["participants.tsv", "'participant_id'", "data rows [4]"],
+    ),
+    (
+        "column twice",
+        table(lambda frame: frame.set_axis(["participant_id", "family_id", "age", "fluid", "fluid"], axis=1)),
+        InputError,
+        ["participants.tsv", "more than once", "fluid"],
+    ),
     # Targets.
-    ("target absent", study("[targets.fluid]", "[targets.fluit]"), InputError, ["participants.tsv", "target 'fluit'", "did you mean 'fluid'"]),
-    ("target constant", column("fluid", lambda i: "1.5"), InputError, ["participants.tsv", "target 'fluid', column 'fluid'", "constant", "1.5"]),
-    ("target missing", column("fluid", lambda i: "n/a"), InputError, ["participants.tsv", "target 'fluid', column 'fluid'", "all 24 values are missing"]),
-    ("target of text", cell(5, "fluid", "high"), InputError, ["participants.tsv", "target 'fluid'", "subject 'sub-005'", "data row 6", "'high'"]),
-    ("one class", column("sex", lambda i: "F"), InputError, ["participants.tsv", "target 'sex', column 'sex'", "constant, only the class", "F"]),
-    ("three classes", cell(5, "sex", "X"), InputError, ["participants.tsv", "target 'sex', column 'sex'", "3 classes where two are needed", "['F', 'M', 'X']"]),
-    ("positive class", study('positive = "F"', 'positive = "female"'), InputError, ["participants.tsv", "target 'sex', column 'sex', positive", "got 'female'", "['F', 'M']"]),
-    ("target is a confound", study('["age"]', '["age", "fluid"]'), InputError, ["participants.tsv", "'fluid'", "share a name"]),
+    (
+        "target absent",
+        study("[targets.fluid]", "[targets.fluit]"),
+        InputError,
+        ["participants.tsv", "target 'fluit'", "did you mean 'fluid'"],
+    ),
+    (
+        "target constant",
+        column("fluid", lambda i: "1.5"),
+        InputError,
+        ["participants.tsv", "target 'fluid', column 'fluid'", "constant", "1.5"],
+    ),
+    (
+        "target missing",
+        column("fluid", lambda i: "n/a"),
+        InputError,
+        ["participants.tsv", "target 'fluid', column 'fluid'", "all 24 values are missing"],
+    ),
+    (
+        "target of text",
+        cell(5, "fluid", "high"),
+        InputError,
+        ["participants.tsv", "target 'fluid'", "subject 'sub-005'", "data row 6", "'high'"],
+    ),
+    (
+        "one class",
+        column("sex", lambda i: "F"),
+        InputError,
+        ["participants.tsv", "target 'sex', column 'sex'", "constant, only the class", "F"],
+    ),
+    (
+        "three classes",
+        cell(5, "sex", "X"),
+        InputError,
+        ["participants.tsv", "target 'sex', column 'sex'", "3 classes where two are needed", "['F', 'M', 'X']"],
+    ),
+    (
+        "positive class",
+        study('positive = "F"', 'positive = "female"'),
+        InputError,
+        ["participants.tsv", "target 'sex', column 'sex', positive", "got 'female'", "['F', 'M']"],
+    ),
+    (
+        "target is a confound",
+        study('["age"]', '["age", "fluid"]'),
+        InputError,
+        ["participants.tsv", "'fluid'", "share a name"],
+    ),
     # Columns with other parts.
-    ("group absent", study('"family_id"', '"family"'), InputError, ["participants.tsv", "group: no such column: got 'family'", "did you mean 'family_id'"]),
-    ("group missing", cell(5, "family_id", "n/a"), InputError, ["participants.tsv", "column 'family_id': no group for 1 subjects: ['sub-005']"]),
+    (
+        "group absent",
+        study('"family_id"', '"family"'),
+        InputError,
+        ["participants.tsv", "group: no such column: got 'family'", "did you mean 'family_id'"],
+    ),
+    (
+        "group missing",
+        cell(5, "family_id", "n/a"),
+        InputError,
+        ["participants.tsv", "column 'family_id': no group for 1 subjects: ['sub-005']"],
+    ),
     ("site absent", SITES, InputError, ["participants.tsv", "no such column: got 'site'"]),
-    ("stratify absent", study("[splits]", '[splits]\nstratify = "sez"'), InputError, ["participants.tsv", "stratify: no such column: got 'sez'", "did you mean 'sex'"]),
-    ("confound absent", study('["age"]', '["agee"]'), InputError, ["participants.tsv", "confound: no such column: got 'agee'", "did you mean 'age'"]),
-    ("confound constant", column("age", lambda i: "9"), InputError, ["participants.tsv", "confound 'age'", "constant", "9"]),
-    ("confound mixed", cell(5, "age", "ten"), InputError, ["participants.tsv", "confound 'age', subject 'sub-005'", "'ten'"]),
-    ("confound missing", column("age", lambda i: "n/a"), InputError, ["participants.tsv", "no subject has all confounds ['age']"]),
+    (
+        "stratify absent",
+        study("[splits]", '[splits]\nstratify = "sez"'),
+        InputError,
+        ["participants.tsv", "stratify: no such column: got 'sez'", "did you mean 'sex'"],
+    ),
+    (
+        "confound absent",
+        study('["age"]', '["agee"]'),
+        InputError,
+        ["participants.tsv", "confound: no such column: got 'agee'", "did you mean 'age'"],
+    ),
+    (
+        "confound constant",
+        column("age", lambda i: "9"),
+        InputError,
+        ["participants.tsv", "confound 'age'", "constant", "9"],
+    ),
+    (
+        "confound mixed",
+        cell(5, "age", "ten"),
+        InputError,
+        ["participants.tsv", "confound 'age', subject 'sub-005'", "'ten'"],
+    ),
+    (
+        "confound missing",
+        column("age", lambda i: "n/a"),
+        InputError,
+        ["participants.tsv", "no subject has all confounds ['age']"],
+    ),
     # Folds.
-    ("more folds than groups", study("n_outer = 3", "n_outer = 13"), FoldError, ["participants.tsv", "outer: 13 folds need at least 13 groups; there are 12"]),
-    ("more inner folds than groups", study("n_inner = 2", "n_inner = 9"), FoldError, ["participants.tsv", "inner folds of outer fold 0: 9 folds", "there are 8"]),
-    ("one class in a fold", column("sex", lambda i: "F" if i < 2 else "M"), FoldError, ["participants.tsv", "target 'sex', outer fold", "0 of class 1"]),
+    (
+        "more folds than groups",
+        study("n_outer = 3", "n_outer = 13"),
+        FoldError,
+        ["participants.tsv", "outer: 13 folds need at least 13 groups; there are 12"],
+    ),
+    (
+        "more inner folds than groups",
+        study("n_inner = 2", "n_inner = 9"),
+        FoldError,
+        ["participants.tsv", "inner folds of outer fold 0: 9 folds", "there are 8"],
+    ),
+    (
+        "one class in a fold",
+        column("sex", lambda i: "F" if i < 2 else "M"),
+        FoldError,
+        ["participants.tsv", "target 'sex', outer fold", "0 of class 1"],
+    ),
     ("leave out without sites", LEAVE_OUT, StudyError, ["mini.toml", "leave-one-site-out", "phenotypes.site"]),
-    ("one site", both(SITES, LEAVE_OUT, column("site", lambda i: "here")), FoldError, ["participants.tsv", "at least 2 sites; got 1"]),
-    ("families across sites", both(SITES, LEAVE_OUT, column("site", lambda i: f"site-{(i + 1) // 2 % 3}")), FoldError, ["participants.tsv", "'family_id'", "'site'", "fam-00"]),
-    ("strata without leaving out", both(SITES, LEAVE_OUT, study("[splits]", '[splits]\nstratify = "sex"'), column("site", lambda i: f"site-{i // 8}")), FoldError, ["leave-one-site-out", "takes no strata"]),
+    (
+        "one site",
+        both(SITES, LEAVE_OUT, column("site", lambda i: "here")),
+        FoldError,
+        ["participants.tsv", "at least 2 sites; got 1"],
+    ),
+    (
+        "families across sites",
+        both(SITES, LEAVE_OUT, column("site", lambda i: f"site-{(i + 1) // 2 % 3}")),
+        FoldError,
+        ["participants.tsv", "'family_id'", "'site'", "fam-00"],
+    ),
+    (
+        "strata without leaving out",
+        both(
+            SITES,
+            LEAVE_OUT,
+            study("[splits]", '[splits]\nstratify = "sex"'),
+            column("site", lambda i: f"site-{i // 8}"),
+        ),
+        FoldError,
+        ["leave-one-site-out", "takes no strata"],
+    ),
     # Tables of regions.
     ("region table missing", regions(None), InputError, ["aparc.csv", "missing file"]),
     ("region table not UTF-8", regions(NOT_UTF8), InputError, ["aparc.csv", "not UTF-8"]),
-    ("region table without ids", regions("subject,left\nsub-000,1\n"), InputError, ["aparc.csv", "got 'participant_id'", "'subject'"]),
-    ("region table of others", regions("participant_id,left\n000,1\n001,2\n"), InputError, ["aparc", "no subject", "['000', '001']", "['sub-000', 'sub-001', 'sub-002']"]),
-    ("region table with a subject twice", regions("participant_id,left\nsub-000,1\nsub-000,2\n"), InputError, ["aparc.csv", "more than once", "sub-000"]),
-    ("sessions of other number", regions("participant_id,left\nsub-000,1\n", sessions='["a", "b"]'), StudyError, ["mini.toml", "tables.aparc: 2 sessions for 1 files"]),
-]  # fmt: skip
+    (
+        "region table without ids",
+        regions("subject,left\nsub-000,1\n"),
+        InputError,
+        ["aparc.csv", "got 'participant_id'", "'subject'"],
+    ),
+    (
+        "region table of others",
+        regions("participant_id,left\n000,1\n001,2\n"),
+        InputError,
+        ["aparc", "no subject", "['000', '001']", "['sub-000', 'sub-001', 'sub-002']"],
+    ),
+    (
+        "region table with a subject twice",
+        regions("participant_id,left\nsub-000,1\nsub-000,2\n"),
+        InputError,
+        ["aparc.csv", "more than once", "sub-000"],
+    ),
+    (
+        "sessions of other number",
+        regions("participant_id,left\nsub-000,1\n", sessions='["a", "b"]'),
+        StudyError,
+        ["mini.toml", "tables.aparc: 2 sessions for 1 files"],
+    ),
+]
 
 
 def test_the_study_that_is_harmed_is_right(root):
@@ -293,9 +596,7 @@ def gifti(swapped: str) -> Harm:
         for path in root.glob("input/mini/sub-*/*.npy"):
             is_left = ("hemi-L" in path.name) != (swapped in path.name)
             array = nib.gifti.GiftiDataArray(np.load(path), intent="NIFTI_INTENT_SHAPE")
-            meta = nib.gifti.GiftiMetaData(
-                {"AnatomicalStructurePrimary": "CortexLeft" if is_left else "CortexRight"}
-            )
+            meta = nib.gifti.GiftiMetaData({"AnatomicalStructurePrimary": "CortexLeft" if is_left else "CortexRight"})
             nib.save(nib.GiftiImage(darrays=[array], meta=meta), path.with_suffix(".func.gii"))
 
     return harm
@@ -303,14 +604,42 @@ def gifti(swapped: str) -> Harm:
 
 FOUR = np.ones(SPACES["fsaverage4"].n_left, np.float32)
 IMAGES: list[tuple[str, Harm, list[str]]] = [
-    ("mixed spaces", both(image(FOUR), image(FOUR, hemi="R")), ["sub-003_hemi-L", "642 values are needed", "found 2562, as many as in 'fsaverage4'"]),
-    ("number of vertices", image(np.ones(641, np.float32)), ["sub-003_hemi-L", "left hemisphere of 'fsaverage3'", "642 values are needed", "found 641"]),
-    ("hemispheres swapped", gifti("sub-003"), ["sub-003_hemi-L", "named as the left hemisphere, but holds the right one"]),
-    ("space of the study", study('"fsaverage3"', '"fsaverage4"'), ["sub-000_hemi-L", "2562 values are needed", "found 642, as many as in 'fsaverage3'"]),
-    ("volume without a grid", study('"fsaverage3"', '"volume"'), ["sub-000_hemi-L", "space = 'volume' needs images with a grid"]),
-    ("all dropped", lambda root: [image(np.full(642, np.nan, np.float32), f"sub-{i:03d}")(root) for i in range(24)] and None, ["input/mini", "every subject was dropped", "24", "map 'thickness'", "642 of 1284 locations are missing"]),
-    ("damaged, if that is an error", both(study("max_missing", 'damaged = "error"\nmax_missing'), file(thickness("sub-003"), b"\x93NUMPY")), ["sub-003_hemi-L"]),
-]  # fmt: skip
+    (
+        "mixed spaces",
+        both(image(FOUR), image(FOUR, hemi="R")),
+        ["sub-003_hemi-L", "642 values are needed", "found 2562, as many as in 'fsaverage4'"],
+    ),
+    (
+        "number of vertices",
+        image(np.ones(641, np.float32)),
+        ["sub-003_hemi-L", "left hemisphere of 'fsaverage3'", "642 values are needed", "found 641"],
+    ),
+    (
+        "hemispheres swapped",
+        gifti("sub-003"),
+        ["sub-003_hemi-L", "named as the left hemisphere, but holds the right one"],
+    ),
+    (
+        "space of the study",
+        study('"fsaverage3"', '"fsaverage4"'),
+        ["sub-000_hemi-L", "2562 values are needed", "found 642, as many as in 'fsaverage3'"],
+    ),
+    (
+        "volume without a grid",
+        study('"fsaverage3"', '"volume"'),
+        ["sub-000_hemi-L", "space = 'volume' needs images with a grid"],
+    ),
+    (
+        "all dropped",
+        lambda root: [image(np.full(642, np.nan, np.float32), f"sub-{i:03d}")(root) for i in range(24)] and None,
+        ["input/mini", "every subject was dropped", "24", "map 'thickness'", "642 of 1284 locations are missing"],
+    ),
+    (
+        "damaged, if that is an error",
+        both(study("max_missing", 'damaged = "error"\nmax_missing'), file(thickness("sub-003"), b"\x93NUMPY")),
+        ["sub-003_hemi-L"],
+    ),
+]
 
 
 @pytest.mark.parametrize(("harm", "said"), [case[1:] for case in IMAGES], ids=[case[0] for case in IMAGES])
@@ -325,14 +654,30 @@ def test_found_in_reading_the_images(root, harm, said):
 
 WHOLE = np.full(642, 2.5, np.float32)
 DROPS: list[tuple[str, Harm, list[str]]] = [
-    ("cut short", lambda root: replace(root / thickness("sub-003"), (root / thickness("sub-003")).read_bytes()[:1000]), ["not a readable numpy array", "could only read 218 elements"]),
+    (
+        "cut short",
+        lambda root: replace(root / thickness("sub-003"), (root / thickness("sub-003")).read_bytes()[:1000]),
+        ["not a readable numpy array", "could only read 218 elements"],
+    ),
     ("empty", file(thickness("sub-003"), b""), ["empty file (0 bytes)"]),
     ("something else", file(thickness("sub-003"), b"not an array" * 99), ["not a readable"]),
     ("gone", gone(thickness("sub-003")), ["missing file"]),
-    ("NaN", image(np.where(np.arange(642) < 65, np.nan, WHOLE)), ["map 'thickness'", "65 of 1284 locations are missing, at most 0.05"]),
-    ("infinite", image(np.where(np.arange(642) < 65, -np.inf, WHOLE)), ["map 'thickness'", "65 of 1284 locations are missing, at most 0.05"]),
-    ("outlying", image(np.where(np.arange(642) % 2, -1e6, 1e6).astype(np.float32)), ["map 'thickness'", "more than 4 SD"]),
-]  # fmt: skip
+    (
+        "NaN",
+        image(np.where(np.arange(642) < 65, np.nan, WHOLE)),
+        ["map 'thickness'", "65 of 1284 locations are missing, at most 0.05"],
+    ),
+    (
+        "infinite",
+        image(np.where(np.arange(642) < 65, -np.inf, WHOLE)),
+        ["map 'thickness'", "65 of 1284 locations are missing, at most 0.05"],
+    ),
+    (
+        "outlying",
+        image(np.where(np.arange(642) % 2, -1e6, 1e6).astype(np.float32)),
+        ["map 'thickness'", "more than 4 SD"],
+    ),
+]
 
 
 @pytest.mark.parametrize(("harm", "said"), [case[1:] for case in DROPS], ids=[case[0] for case in DROPS])
@@ -367,22 +712,65 @@ NAMED = {"kind": "labels", "file": "input/mini/blocks.npy", "names": "input/mini
 PAIR = {"kind": "labels", "left": "input/mini/lh.a.annot", "right": "input/mini/rh.a.annot"}
 ATLASES: list[tuple[str, Harm, dict, list[str]]] = [
     ("without labels", lambda root: blocks(root, np.zeros(1284, np.int32)), {}, ["blocks.npy", "no region"]),
-    ("of another space", lambda root: blocks(root, np.ones(5124, np.int32)), {}, ["blocks.npy", "labels are in", "5124", "fsaverage3 (1284 locations)"]),
-    ("numbers of another kind", lambda root: blocks(root, np.full(1284, 0.5, np.float32)), {}, ["blocks.npy", "whole"]),
+    (
+        "of another space",
+        lambda root: blocks(root, np.ones(5124, np.int32)),
+        {},
+        ["blocks.npy", "labels are in", "5124", "fsaverage3 (1284 locations)"],
+    ),
+    (
+        "numbers of another kind",
+        lambda root: blocks(root, np.full(1284, 0.5, np.float32)),
+        {},
+        ["blocks.npy", "whole"],
+    ),
     ("empty", file("input/mini/blocks.npy", b""), {}, ["blocks.npy", "empty file (0 bytes)"]),
-    ("cut short", lambda root: replace(root / "input/mini/blocks.npy", (root / "input/mini/blocks.npy").read_bytes()[:500]), {}, ["blocks.npy"]),
-    ("region twice", lambda root: names(root, "index\tname\n" + "".join(f"{i}\tarea-{i % 9}\n" for i in range(1, 11))), NAMED, ["unique", "['area-1']"]),
-    ("label without a name", lambda root: names(root, "index\tname\n1\tarea-1\n"), NAMED, ["names.tsv", "has no name for the labels [2, 3, 4, 5, 6, 7, 8, 9, 10]", "blocks.npy"]),
-    ("one hemisphere", lambda root: None, {"kind": "labels", "left": "input/mini/blocks.npy"}, ["'file' or both 'left' and 'right'", "['kind', 'left']"]),
-    ("hemisphere missing", lambda root: annot(root / PAIR["left"], ["a", "b"]), PAIR, ["rh.a.annot", "missing file"]),
-    ("weights of another shape", lambda root: None, {"kind": "weights", "file": "input/mini/blocks.npy"}, ["blocks.npy", "shape (n_locations, n_regions)", "1284", "found int32 of shape (1284,)"]),
-    ("mesh of another space", lambda root: None, {"kind": "icosahedral", "level": 1, "mesh": "fsaverage5"}, ["mesh: 'fsaverage5' has 10242 vertices in L", "fsaverage3 (1284 locations)"]),
-]  # fmt: skip
+    (
+        "cut short",
+        lambda root: replace(root / "input/mini/blocks.npy", (root / "input/mini/blocks.npy").read_bytes()[:500]),
+        {},
+        ["blocks.npy"],
+    ),
+    (
+        "region twice",
+        lambda root: names(root, "index\tname\n" + "".join(f"{i}\tarea-{i % 9}\n" for i in range(1, 11))),
+        NAMED,
+        ["unique", "['area-1']"],
+    ),
+    (
+        "label without a name",
+        lambda root: names(root, "index\tname\n1\tarea-1\n"),
+        NAMED,
+        ["names.tsv", "has no name for the labels [2, 3, 4, 5, 6, 7, 8, 9, 10]", "blocks.npy"],
+    ),
+    (
+        "one hemisphere",
+        lambda root: None,
+        {"kind": "labels", "left": "input/mini/blocks.npy"},
+        ["'file' or both 'left' and 'right'", "['kind', 'left']"],
+    ),
+    (
+        "hemisphere missing",
+        lambda root: annot(root / PAIR["left"], ["a", "b"]),
+        PAIR,
+        ["rh.a.annot", "missing file"],
+    ),
+    (
+        "weights of another shape",
+        lambda root: None,
+        {"kind": "weights", "file": "input/mini/blocks.npy"},
+        ["blocks.npy", "shape (n_locations, n_regions)", "1284", "found int32 of shape (1284,)"],
+    ),
+    (
+        "mesh of another space",
+        lambda root: None,
+        {"kind": "icosahedral", "level": 1, "mesh": "fsaverage5"},
+        ["mesh: 'fsaverage5' has 10242 vertices in L", "fsaverage3 (1284 locations)"],
+    ),
+]
 
 
-@pytest.mark.parametrize(
-    ("harm", "spec", "said"), [case[1:] for case in ATLASES], ids=[case[0] for case in ATLASES]
-)
+@pytest.mark.parametrize(("harm", "spec", "said"), [case[1:] for case in ATLASES], ids=[case[0] for case in ATLASES])
 def test_found_in_making_a_parcellation(root, harm, spec, said):
     harm(root)
     spec = spec or read_study(root / STUDY).parcellations["blocks"]
@@ -402,9 +790,7 @@ def test_swapped_annotations_are_told_by_their_gifti(root):
         meta = nib.gifti.GiftiMetaData({"AnatomicalStructurePrimary": structure})
         nib.save(nib.GiftiImage(darrays=[array], labeltable=labels, meta=meta), root / f"{hemi}.label.gii")
     spec = {"kind": "labels", "left": "lh.label.gii", "right": "rh.label.gii"}
-    with pytest.raises(
-        AtlasError, match=re.escape("lh.label.gii: is of hemisphere R, given as L: are left and right")
-    ):
+    with pytest.raises(AtlasError, match=re.escape("lh.label.gii: is of hemisphere R, given as L: are left and right")):
         atlas_from_spec(spec, name="blocks", space=SPACE, root=root)
 
 

@@ -130,9 +130,7 @@ def test_an_edit_while_loading_is_refused(monkeypatch):
 
 
 def test_no_method_depends_on_what_it_does_not_need():
-    reached = {
-        path.stem[2:]: set(closure(f"methods.{path.stem}")[0]) for path in (ROOT / "methods").glob("a_*.py")
-    }
+    reached = {path.stem[2:]: set(closure(f"methods.{path.stem}")[0]) for path in (ROOT / "methods").glob("a_*.py")}
     assert "cortax.scores" not in reached["tune"], "a reported metric must not cost a search"
     assert not {"cortax.search.evaluate", "cortax.search.choose"} & reached["tune"], "nor the final step"
     assert {"cortax.scores", "cortax.search.evaluate"} <= reached["evaluate"]

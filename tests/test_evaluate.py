@@ -216,6 +216,4 @@ def test_bad_input():
     with pytest.raises(SearchError, match="rule: got 'first'"):
         evaluate(X, Y, folds, scores, rule="first", **arguments)
     with pytest.raises(SearchError, match=r"pipeline 'ridge', regression, configuration .*alhpa"):
-        evaluate(
-            X, Y, folds, scores, **{**arguments, "configs_by_task": {**configs, "regression": [{"alhpa": 1}] * 3}}
-        )
+        evaluate(X, Y, folds, scores, **{**arguments, "configs_by_task": {**configs, "regression": [{"alhpa": 1}] * 3}})

@@ -92,9 +92,7 @@ def test_volumes_match_by_grid_not_by_name():
 # --- files that other programs wrote
 
 
-@pytest.mark.parametrize(
-    "name", ["thick_left.gii.gz", "sulc_right.gii.gz", "curv_left.gii.gz", "area_right.gii.gz"]
-)
+@pytest.mark.parametrize("name", ["thick_left.gii.gz", "sulc_right.gii.gz", "curv_left.gii.gz", "area_right.gii.gz"])
 def test_fsaverage5_maps_of_nilearn(name):
     found = read_map(FSAVERAGE5 / name)
     np.testing.assert_array_equal(found.values, nib.load(FSAVERAGE5 / name).darrays[0].data)

@@ -187,9 +187,7 @@ def test_volumes_and_cifti(tmp_path):
     load_maps(files, tmp_path, space=volume_space((2, 3, 4), grid))
     np.testing.assert_array_equal(open_maps(tmp_path).values[0, 0], data.ravel())
     assert open_maps(tmp_path).space.matches(volume_space((2, 3, 4), grid))
-    with pytest.raises(
-        InputError, match=r"1\.nii\.gz: the maps' space is volume \(shape \(2, 3, 4\), affine \[1 0"
-    ):
+    with pytest.raises(InputError, match=r"1\.nii\.gz: the maps' space is volume \(shape \(2, 3, 4\), affine \[1 0"):
         load_maps(files, tmp_path, space=volume_space((2, 3, 4), np.eye(4)))
     mask = np.array([1, 1, 0, 1, 1, 1], bool)
     axis = nib.cifti2.BrainModelAxis.from_mask(mask, "CortexLeft")
@@ -217,9 +215,7 @@ def touch(root: Path, *paths: str) -> None:
 
 
 def test_wildcards_and_literal_brackets(tmp_path):
-    touch(
-        tmp_path, "[v1]/sub-A_B/ses-1/sub-A_B_ses-1_x.npy", "[v1]/sub-A_B/ses-1/sub-C_ses-1_x.npy", "v/sub-D_x.npy"
-    )
+    touch(tmp_path, "[v1]/sub-A_B/ses-1/sub-A_B_ses-1_x.npy", "[v1]/sub-A_B/ses-1/sub-C_ses-1_x.npy", "v/sub-D_x.npy")
     files = find_maps(tmp_path, {"x": "[v1]/sub-{participant_id}/*/sub-{participant_id}_*_x.npy"})
     assert files.subjects == ("A_B",)
     assert files.paths == ((("[v1]/sub-A_B/ses-1/sub-A_B_ses-1_x.npy",),),)

@@ -71,9 +71,7 @@ def test_files_are_taken_out_checked_and_not_taken_twice(shelf, monkeypatch):
     got = fetch(shelf)
     assert names(got.files) == names(got.written) == ["left.annot", "right.annot"]
     assert all(file.read_bytes() == CONTENT[f"tiny/data/{file.name}"] for file in got.files)
-    left_over = sorted(
-        p.relative_to(shelf / "input/packages").as_posix() for p in shelf.rglob("input/packages/**/*")
-    )
+    left_over = sorted(p.relative_to(shelf / "input/packages").as_posix() for p in shelf.rglob("input/packages/**/*"))
     assert left_over == ["SOURCES.md", "tiny", "tiny/left.annot", "tiny/right.annot"]
     sources = (shelf / "input/packages/SOURCES.md").read_text()
     assert "tiny-atlas 1.0" in sources

@@ -111,9 +111,7 @@ def test_everything_by_hand_with_confounds_missing_values_and_selection():
     )
     known = ~np.isnan(Y[:, 1])
     for i in range(folds.n_inner):
-        train, valid = (
-            np.flatnonzero(known & ~folds.test[1] & m) for m in (~folds.valid[1, i], folds.valid[1, i])
-        )
+        train, valid = (np.flatnonzero(known & ~folds.test[1] & m) for m in (~folds.valid[1, i], folds.valid[1, i]))
         medians = np.nan_to_num(
             np.array([np.median(c[~np.isnan(c)]) if (~np.isnan(c)).any() else 0 for c in X[train].T])
         )

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 
 from cortax.errors import SearchError
-from cortax.scores import COLUMNS, METRICS, bootstrap_weights, get_metric, score_table, score_targets
+from cortax.intervals import COLUMNS, bootstrap_weights, score_table, score_targets
+from cortax.scores import METRICS, get_metric
 
 REGRESSION = {
     "r2": sk.r2_score,
@@ -115,9 +116,7 @@ def test_values_and_intervals_equal_a_plain_loop():
     rng, y, groups, tests = cohort(1, repeats=2)
     prediction = y + rng.normal(size=(2, len(y)))
     y[5] = np.nan
-    table = score_table(
-        prediction, y, tests, groups, ["r2"], target="fluid", n_bootstrap=40, confidence=0.9, seed=3
-    )
+    table = score_table(prediction, y, tests, groups, ["r2"], target="fluid", n_bootstrap=40, confidence=0.9, seed=3)
     weights = bootstrap_weights(groups, 40, seed=3, strata=tests[:4].argmax(axis=0))
     values, resampled = [], []
     for k, test in enumerate(tests):
@@ -199,9 +198,7 @@ def test_any_scikit_learn_scorer_is_a_metric_and_agrees_with_the_fast_one():
     table = score_table(probability, y, tests, groups, names, label=label, n_bootstrap=20)
     mean = table[table.fold == "mean"].set_index("metric")
     folds = [np.flatnonzero(test) for test in tests]
-    assert mean.value["neg_log_loss"] == pytest.approx(
-        np.mean([-sk.log_loss(y[f], probability[f]) for f in folds])
-    )
+    assert mean.value["neg_log_loss"] == pytest.approx(np.mean([-sk.log_loss(y[f], probability[f]) for f in folds]))
     assert mean.value["f1"] == pytest.approx(np.mean([sk.f1_score(y[f], label[f]) for f in folds]))
     # The same metric by both ways: whole numbers of repeats are weights.
     np.testing.assert_allclose(
@@ -253,9 +250,7 @@ def test_wrong_inputs_are_refused():
     with pytest.raises(SearchError, match=f"target 'fluid', fold 2: 1 of .* no finite prediction.* row {row}"):
         score_table(holed, y, tests, groups, ["r2"], target="fluid")
     assert len(score_table(y, holed, tests, groups, ["r2"], n_bootstrap=0)) == 5  # a hole in y is no error
-    with pytest.raises(
-        SearchError, match=r"prediction of shape \(3, 120\) does not fit the folds of shape \(4, 120\)"
-    ):
+    with pytest.raises(SearchError, match=r"prediction of shape \(3, 120\) does not fit the folds of shape \(4, 120\)"):
         score_table(np.tile(y, (3, 1)), y, tests, groups, ["r2"])
     with pytest.raises(SearchError, match=r"groups \(119,\) must be of shape \(120,\)"):
         score_table(y, y, tests, groups[:-1], ["r2"])

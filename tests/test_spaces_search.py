@@ -119,9 +119,7 @@ def test_users_own_estimators():
     assert kind.name == "lasso"
     estimator = make(kind, "regression", {"alpha": 0.5}, seed=4).named_steps["estimate"]
     assert (type(estimator).__name__, estimator.alpha, estimator.random_state) == ("Lasso", 0.5, 4)
-    with pytest.raises(
-        SearchError, match="'lasso', task: got 'classification', must be one of \\['regression'\\]"
-    ):
+    with pytest.raises(SearchError, match="'lasso', task: got 'classification', must be one of \\['regression'\\]"):
         make(kind, "classification", {}, seed=0)
     with pytest.raises(SearchError, match=r"Lasso: parameter got 'alhpa'.*did you mean 'alpha'"):
         make(kind, "regression", {"alhpa": 1}, seed=0)

@@ -180,9 +180,7 @@ def _read_morph(path: Path, pick: int | str | None) -> MapValues:
     with path.open("rb") as file:
         head = file.read(15)
     if head[:3] != _MORPH_MAGIC or len(head) < 15:
-        raise DamagedFileError(
-            path, "not an image: neither its name nor its first bytes are those of a known format"
-        )
+        raise DamagedFileError(path, "not an image: neither its name nor its first bytes are those of a known format")
     n_vertices, _, n_values = struct.unpack(">3i", head[3:])
     expected = 15 + 4 * n_vertices * n_values
     if path.stat().st_size < expected:

@@ -18,10 +18,10 @@ from typing import BinaryIO, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from cortax.data.map_files import MapFiles, find_maps, inventory, list_inventory
 from cortax.data.dropped import Dropped, tally, write_dropped
 from cortax.data.files import written_whole
 from cortax.data.images import read_map
+from cortax.data.map_files import MapFiles, find_maps, inventory, list_inventory
 from cortax.data.spaces import Space
 from cortax.data.subject import Rules, UnusableError, read_subject
 from cortax.errors import InputError
@@ -118,9 +118,7 @@ def load_maps(
             raise InputError(f"{files.root}: a file changed since the build listed the maps: build again")
         outliers = _outliers(seen.spreads, outlier_sd)
         odd = [
-            Dropped(
-                seen.subjects[i], f"map {files.maps[j]!r}: its spread is more than {outlier_sd:g} SD from the mean"
-            )
+            Dropped(seen.subjects[i], f"map {files.maps[j]!r}: its spread is more than {outlier_sd:g} SD from the mean")
             for i, j in outliers.items()
         ]
         rows = [i for i in range(len(seen.subjects)) if i not in outliers]

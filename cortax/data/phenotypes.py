@@ -170,9 +170,7 @@ def read_groups(frame: pd.DataFrame, column: str) -> pd.Series[Any]:
     values = _column(frame, column, "group")
     lacking = [str(subject) for subject in frame.index[values.isna()]]
     if lacking:
-        raise InputError(
-            f"{_where(frame)}: column {column!r}: no group for {len(lacking)} subjects: {lacking[:5]}"
-        )
+        raise InputError(f"{_where(frame)}: column {column!r}: no group for {len(lacking)} subjects: {lacking[:5]}")
     return pd.Series([_text(v) for v in values], index=frame.index, name=column, dtype=object)
 
 
@@ -188,9 +186,7 @@ def _target(
     n_missing, n_outliers = int(found.isna().sum()), 0
     classes: tuple[str, ...] = ()
     if n_missing == len(found):
-        raise InputError(
-            f"{_where(frame)}: target {name!r}, column {column!r}: all {n_missing} values are missing"
-        )
+        raise InputError(f"{_where(frame)}: target {name!r}, column {column!r}: all {n_missing} values are missing")
     if kind == "regression":
         values, n_outliers = _continuous(frame, found, name, outlier_sd)
     else:

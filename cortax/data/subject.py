@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cortax.data.cifti import CORTEX, expand_cortex
-from cortax.data.map_files import MapFiles
 from cortax.data.files import DamagedFileError
 from cortax.data.images import MapValues, read_map
+from cortax.data.map_files import MapFiles
 from cortax.data.spaces import Space, known_space
 from cortax.errors import InputError, choices
 
@@ -70,9 +70,7 @@ def read_subject(files: MapFiles, i: int, rules: Rules) -> NDArray[np.float32]:
             block[j, start : start + len(values)] = values
             start += len(values)
         if n_missing > rules.max_missing * n_read:
-            share = (
-                f"{n_missing} of {n_read} locations are missing, at most {rules.max_missing:.4g} of them may be"
-            )
+            share = f"{n_missing} of {n_read} locations are missing, at most {rules.max_missing:.4g} of them may be"
             raise UnusableError(f"map {files.maps[j]!r}: {share}", pair[0])
     return block
 

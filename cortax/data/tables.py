@@ -90,9 +90,7 @@ def read_region_files(
     """
     if not paths or (sessions is not None and len(sessions) != len(paths)):
         raise InputError(f"{len(paths)} region tables for {len(sessions or ())} sessions")
-    tables = [
-        read_regions(p, id_columns=id_columns, columns=columns, drop=drop, id_prefix=id_prefix) for p in paths
-    ]
+    tables = [read_regions(p, id_columns=id_columns, columns=columns, drop=drop, id_prefix=id_prefix) for p in paths]
     names = tables[0].columns
     values, subjects = [], dict[str, Path | str]()
     for i, (path, table) in enumerate(zip(paths, tables, strict=True)):

@@ -90,9 +90,7 @@ def row_ids(path: Path, frame: pd.DataFrame, id_columns: Sequence[str], id_prefi
     for name, texts in zip(id_columns, parts, strict=True):
         empty = [row for row, text in zip(frame.index, texts, strict=True) if not text]
         if empty:
-            raise InputError(
-                f"{path}: column {name!r} has no identifier in data rows {empty[:5]} ({len(empty)} rows)"
-            )
+            raise InputError(f"{path}: column {name!r} has no identifier in data rows {empty[:5]} ({len(empty)} rows)")
     ids = ["_".join(row) for row in zip(*parts, strict=True)]
     twice = sorted(name for name, n in Counter(ids).items() if n > 1)
     if twice:

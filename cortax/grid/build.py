@@ -106,9 +106,7 @@ class _Build:
         """Jobs that run unless something above them turns out to be the same as before."""
         dirty: set[str] = set()
         for spec in self._specs:
-            needs = {
-                name for names in spec.jobs.values() for name in ([names] if isinstance(names, str) else names)
-            }
+            needs = {name for names in spec.jobs.values() for name in ([names] if isinstance(names, str) else names)}
             if needs & dirty or self._history.why(spec, self._called(spec)):
                 dirty.add(spec.name)
         return dirty

@@ -145,9 +145,7 @@ def _estimator_code(pipeline: Pipeline) -> dict[str, str]:
         elif found := versions([module.partition(".")[0]]):
             code |= found
         else:
-            raise StudyError(
-                f"{module}: a pipeline's class must come from an installed package or from the project"
-            )
+            raise StudyError(f"{module}: a pipeline's class must come from an installed package or from the project")
     return code
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 
 from cortax.errors import ProjectError, StudyError, choices
 from cortax.project import jobs_folder
+from cortax.scores import METRICS
 
 __all__ = ["best", "build_log", "filtered", "left_out", "score_table", "summary"]
 
@@ -86,7 +87,8 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
     """
     means = table[table["fold"] == "mean"]
     # For an error, such as the mean squared error, the best is the smallest.
-    order = means["value"].where(~means["metric"].str.contains("error|loss|brier"), -means["value"])
+    errors = [name for name, metric in METRICS.items() if not metric.greater_is_better]
+    order = means["value"].where(~means["metric"].isin(errors), -means["value"])
     means = means.assign(
         order=order,
         interval=[f"{low:.3f} to {high:.3f}" for low, high in zip(means["low"], means["high"], strict=True)],

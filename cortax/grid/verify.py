@@ -25,9 +25,7 @@ def verify(jobs_folder: Path) -> tuple[int, dict[str, list[str]]]:
         For each damaged job what is wrong with it.
     """
     found: dict[str, list[str]] = {}
-    folders = sorted(
-        path.parent for path in jobs_folder.glob("*/post.json") if (path.parent / outputs.NAME).exists()
-    )
+    folders = sorted(path.parent for path in jobs_folder.glob("*/post.json") if (path.parent / outputs.NAME).exists())
     for folder in folders:
         if damaged := outputs.damage(folder, deep_below=math.inf):
             found[folder.name] = damaged

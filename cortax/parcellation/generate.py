@@ -132,17 +132,13 @@ def icosahedral_regions(sphere: NDArray[np.float64], level: int, *, free: Mask) 
     """
     n_regions = 10 * 4**level + 2
     if n_regions > len(sphere):
-        raise AtlasError(
-            f"level: {level} has {n_regions} regions a hemisphere, the mesh has {len(sphere)} vertices"
-        )
+        raise AtlasError(f"level: {level} has {n_regions} regions a hemisphere, the mesh has {len(sphere)} vertices")
     directions = sphere / np.linalg.norm(sphere, axis=1, keepdims=True)
     _, nearest = cKDTree(directions[:n_regions]).query(directions)
     return np.where(free, nearest + 1, 0).astype(np.int32)
 
 
-def ward_regions(
-    graph: scipy.sparse.csr_array, n_regions: int, *, features: NDArray[np.float64], free: Mask
-) -> Labels:
+def ward_regions(graph: scipy.sparse.csr_array, n_regions: int, *, features: NDArray[np.float64], free: Mask) -> Labels:
     """Cluster the vertices by Ward's criterion, merging neighbours only (scikit-learn's AgglomerativeClustering).
 
     The features must be the template's (coordinates, a published group map), never the cohort's own data: a

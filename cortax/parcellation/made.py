@@ -135,9 +135,7 @@ def _features(
     blocks = []
     for one in wanted:
         block = (
-            np.concatenate([mesh.coordinates for mesh in meshes])
-            if one == "coordinates"
-            else _map(one, space, root)
+            np.concatenate([mesh.coordinates for mesh in meshes]) if one == "coordinates" else _map(one, space, root)
         )
         if not np.isfinite(block[inside]).all():
             raise AtlasError(f"features: {one!r} is not finite at {(~np.isfinite(block[inside])).sum()} vertices")
@@ -159,8 +157,6 @@ def _map(value: Any, space: Space, root: Path) -> NDArray[np.float64]:
 
 
 def _joined(halves: list[Labels], counts: list[int]) -> Parts:
-    names = [
-        f"{hemi}_{i:04d}" for hemi, count in zip(HEMISPHERES, counts, strict=True) for i in range(1, count + 1)
-    ]
+    names = [f"{hemi}_{i:04d}" for hemi, count in zip(HEMISPHERES, counts, strict=True) for i in range(1, count + 1)]
     labels = np.concatenate([halves[0], np.where(halves[1] > 0, halves[1] + counts[0], 0)])
     return tuple(names), hard_weights(labels, np.arange(1, sum(counts) + 1))

@@ -100,9 +100,7 @@ def _two_files(spec: Spec, space: Space, root: Path) -> Parts:
     (left, left_weights), (right, right_weights) = halves
     if set(left) & set(right):
         left, right = tuple(f"L_{name}" for name in left), tuple(f"R_{name}" for name in right)
-    return left + right, scipy.sparse.csr_array(
-        scipy.sparse.block_diag([left_weights, right_weights], format="csr")
-    )
+    return left + right, scipy.sparse.csr_array(scipy.sparse.block_diag([left_weights, right_weights], format="csr"))
 
 
 def _hemisphere(path: Path, hemi: str, spec: Spec, space: Space) -> Parts:

@@ -89,9 +89,7 @@ def read(folder: str | os.PathLike[str]) -> Outputs:
     path = Path(folder) / NAME
     try:
         content = json.loads(path.read_text())
-        return Outputs(
-            str(content["method"]), str(content["name"]), str(content["digest"]), dict(content["files"])
-        )
+        return Outputs(str(content["method"]), str(content["name"]), str(content["digest"]), dict(content["files"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ProjectError(f"{path}: no readable record of this job's results ({error})") from error
 

@@ -162,9 +162,7 @@ def evaluate_cell(
             f"{type(error).__name__}: {error}"
         ) from error
     seconds = time.perf_counter() - start
-    return CellEvaluation(
-        test, predictions, labels, linear_model(fitted), number, len(train), not_converged, seconds
-    )
+    return CellEvaluation(test, predictions, labels, linear_model(fitted), number, len(train), not_converged, seconds)
 
 
 def _predict(model: Any, fitted: Any, X: Floats, task: str) -> tuple[Floats, Floats]:
@@ -296,9 +294,7 @@ def evaluate(
     return collect_evaluations(done, len(names), folds)
 
 
-def collect_evaluations(
-    done: Mapping[tuple[int, int], CellEvaluation], n_targets: int, folds: Folds
-) -> Evaluation:
+def collect_evaluations(done: Mapping[tuple[int, int], CellEvaluation], n_targets: int, folds: Folds) -> Evaluation:
     """Put cells together, whoever evaluated them and in whatever order.
 
     Parameters

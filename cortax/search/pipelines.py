@@ -113,9 +113,7 @@ def _lgbm(estimator: type[LGBMRegressor | LGBMClassifier], config: Config, seed:
 PIPELINES: dict[str, PipelineKind] = {
     "ridge": PipelineKind("ridge", {"regression": _ridge, "classification": _ridge_classifier}),
     "elastic": PipelineKind("elastic", {"regression": _elastic, "classification": _elastic_classifier}),
-    "svm": PipelineKind(
-        "svm", {"regression": _svm, "classification": _svm_classifier}, selects=True, calibrates=True
-    ),
+    "svm": PipelineKind("svm", {"regression": _svm, "classification": _svm_classifier}, selects=True, calibrates=True),
     "lgbm": PipelineKind(
         "lgbm",
         {

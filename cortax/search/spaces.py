@@ -188,8 +188,7 @@ def sample_configs(
         raise SearchError(f"n_configs of {kind!r} must be at least 1; got {n_configs}")
     specs = sorted(search_space(kind, task, space).items())
     return [
-        {p: _draw(spec, content_seed(kind, task, seed, number, p)) for p, spec in specs}
-        for number in range(n_configs)
+        {p: _draw(spec, content_seed(kind, task, seed, number, p)) for p, spec in specs} for number in range(n_configs)
     ]
 
 

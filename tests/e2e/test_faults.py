@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 
+
 def _slow_evaluate(project):
     """Make `evaluate` wait in its cells, so that there is time to harm it."""
     project.edit(
         "methods/a_evaluate.py",
         "    done = {}\n    with status",
-        "    import os, time\n    while os.path.exists(WAIT):\n        time.sleep(0.05)\n    done = {}\n    with status",
+        "    import os, time\n    while os.path.exists(WAIT):\n        time.sleep(0.05)\n"
+        "    done = {}\n    with status",
     )
     wait = project.root / "wait"
     project.edit("methods/a_evaluate.py", 'jobs = ("regions"', f'WAIT = "{wait}"\njobs = ("regions"')
@@ -96,13 +98,9 @@ def test_killed_build_script_and_server(project, waiting):
 
 
 def test_two_builds_at_once(project):
-    held = subprocess.Popen(
-        ["flock", str(project.root / ".cortax/build.lock"), "sleep", "60"], start_new_session=True
-    )
+    held = subprocess.Popen(["flock", str(project.root / ".cortax/build.lock"), "sleep", "60"], start_new_session=True)
     try:
-        _wait_for(
-            lambda: subprocess.run(["flock", "-n", str(project.root / ".cortax/build.lock"), "true"]).returncode
-        )
+        _wait_for(lambda: subprocess.run(["flock", "-n", str(project.root / ".cortax/build.lock"), "true"]).returncode)
         second = project.cortax("build", "mini", check=False)
         assert second.returncode == 1
         assert "another build is running" in second.stderr

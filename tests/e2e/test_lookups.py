@@ -43,9 +43,7 @@ def test_results_print_filter_and_tell_why(project):
     table = project.cortax("results", "mini").stdout
     assert "blocks" in table
     assert "fluid" in table
-    only = project.cortax(
-        "results", "mini", "--where", "target=sex", "--where", "parcellation=so*", "--folds"
-    ).stdout
+    only = project.cortax("results", "mini", "--where", "target=sex", "--where", "parcellation=so*", "--folds").stdout
     assert "blocks" not in only
     assert only.strip().endswith("4 rows")
     why = project.cortax("results", "mini", "--why").stdout

@@ -55,9 +55,7 @@ def test_environment_and_slices_are_no_part_of_a_key(project, monkeypatch):
 def test_same_numbers_for_any_number_of_slices(project, tmp_path_factory):
     before = project.scores()
     jobs = project.jobs()
-    records = {
-        name: (project.root / "workdirs/main" / job / "outputs.json").read_text() for name, job in jobs.items()
-    }
+    records = {name: (project.root / "workdirs/main" / job / "outputs.json").read_text() for name, job in jobs.items()}
     project.cortax("down")
     kept = project.root / "workdirs" / "kept"
     shutil.move(project.root / "workdirs/main", kept)
@@ -97,9 +95,7 @@ def test_same_second_edits(project):
     text = path.read_text()
     stamp = time.time_ns() // 10**9 * 10**9
     for number in "12":
-        path.write_text(
-            text.replace("def synthesis(job):\n", f"def synthesis(job):\n    print('version {number}')\n")
-        )
+        path.write_text(text.replace("def synthesis(job):\n", f"def synthesis(job):\n    print('version {number}')\n"))
         os.utime(path, ns=(stamp, stamp))
         assert project.run().made == ["scores"]
         job = project.job("scores")
@@ -167,7 +163,7 @@ def test_a_column_that_nobody_uses(project):
 def test_the_last_step(project):
     """A reported metric is changed: no search, no split, no image."""
     settle()
-    project.edit("cortax/scores.py", "def _interval(", "CHANGED = 1\n\n\ndef _interval(")
+    project.edit("cortax/scores.py", "def get_metric(", "CHANGED = 1\n\n\ndef get_metric(")
     run = project.run()
     assert run.made == ["evaluate", "evaluate"]
     assert "cortax/scores.py changed" in run.text
@@ -213,7 +209,9 @@ def test_a_deleted_and_a_tampered_result(project):
     (first / "regions.npy").unlink()
     run = project.run()
     assert run.made == [], "an intact job has the same results"
-    assert f"{first.name} was damaged: its results were restored from {project.job('parcellate/blocks').name}" in run.text
+    assert (
+        f"{first.name} was damaged: its results were restored from {project.job('parcellate/blocks').name}" in run.text
+    )
     np.testing.assert_array_equal(np.load(first / "regions.npy"), stored)
 
 

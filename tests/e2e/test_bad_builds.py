@@ -1,0 +1,80 @@
+"""A build that cannot work is refused with one message, makes nothing, and goes on once the study is mended.
+
+Which message belongs to which mistake is in `tests/test_bad_input.py`; here is what the two commands make of it.
+"""
+
+import pytest
+
+TABLE = "input/mini/participants.tsv"
+STUDY = "studies/mini.toml"
+
+
+def finished(project):
+    """Jobs that have recorded results."""
+    return sorted(path.parent.name for path in project.root.glob("workdirs/main/*/outputs.json"))
+
+
+@pytest.fixture
+def mended(project):
+    """Put the study and its table back after the test."""
+    kept = {name: (project.root / name).read_text() for name in (STUDY, TABLE)}
+    yield
+    for name, text in kept.items():
+        project.write(name, text)
+
+
+def refused(project, *said):
+    """Both commands refuse the study with the same message, and nothing is made."""
+    before, log = finished(project), project.build_log()
+    command = project.cortax("build", "mini", check=False)
+    assert command.returncode == 1
+    direct = project.run(check=False)
+    assert direct.code == 1
+    for text in (command.stdout + command.stderr, direct.text):
+        assert [words for words in said if words not in text] == [], text
+    assert finished(project) == before
+    assert project.build_log() == log
+    return command
+
+
+def test_unknown_key(project, mended):
+    project.edit(STUDY, "n_configs = 3", "n_config = 3")
+    command = refused(project, "studies/mini.toml: pipelines.ridge.n_config: unknown key", "did you mean 'n_configs'?")
+    assert "Traceback" not in command.stdout + command.stderr
+    assert command.stderr.startswith("cortax: ")
+
+
+def test_unknown_pipeline(project, mended):
+    project.edit(STUDY, 'kind = "ridge"', 'kind = "rigde"')
+    refused(project, "pipelines.ridge: kind: got 'rigde'", "did you mean 'ridge'?")
+
+
+def test_one_class_in_a_fold(project, mended):
+    lines = (project.root / TABLE).read_text().splitlines()
+    few = [line.replace("\tF", "\tM") if number > 2 else line[:-1] + "F" for number, line in enumerate(lines)]
+    project.write(TABLE, "\n".join([lines[0], *few[1:]]) + "\n")
+    refused(project, "participants.tsv: target 'sex', outer fold", "0 of class 1")
+
+
+def test_a_mended_study_goes_on(project, mended):
+    project.edit(STUDY, "n_configs = 3", "n_configs = 0")
+    refused(project, "pipelines.ridge.n_configs", "got 0")
+    project.edit(STUDY, "n_configs = 0", "n_configs = 4")
+    run = project.run()
+    assert sorted(set(run.made)) == ["evaluate", "scores", "tune"]
+    assert {"load", "parcellate", "phenotype", "split"} <= set(run.linked)
+
+
+def test_an_image_of_another_space_stops_the_job_that_reads_it(project):
+    """Only the job can find it; the jobs that do not read images are not lost, and it is told by file."""
+    path = project.root / "input/mini/sub-003/sub-003_hemi-L_thickness.npy"
+    good = path.read_bytes()
+    path.write_bytes((project.root / "input/mini/soft.npy").read_bytes())
+    before = finished(project)
+    run = project.run(check=False)
+    assert run.code == 1
+    assert "sub-003_hemi-L_thickness.npy" in run.text
+    assert finished(project) == before
+    assert not list(project.root.glob("workdirs/main/*/*.partial"))
+    path.write_bytes(good)
+    assert project.run().code == 0
