@@ -67,6 +67,12 @@ class Phenotypes(_Section):
     categorical: list[str] = []
     outlier_sd: float | None = Field(default=10.0, gt=0)
 
+    @model_validator(mode="after")
+    def _categorical_confounds(self) -> Phenotypes:
+        if others := sorted(set(self.categorical) - set(self.confounds)):
+            raise ValueError(f"categorical: {others} are not among the confounds, {self.confounds}")
+        return self
+
 
 class Target(_Section):
     """What is predicted; `column` is the key of the section where it is not given."""
@@ -74,6 +80,12 @@ class Target(_Section):
     kind: Task
     column: str | None = None
     positive: str | int | float | bool | None = None
+
+    @model_validator(mode="after")
+    def _positive_class(self) -> Target:
+        if self.positive is not None and self.kind != "classification":
+            raise ValueError(f"positive = {self.positive!r} goes with kind = 'classification' only")
+        return self
 
 
 class Splits(_Section):
@@ -96,6 +108,12 @@ class Pipeline(_Section):
     space: dict[str, Any] = {}
     regression: str | None = None
     classification: str | None = None
+
+    @model_validator(mode="after")
+    def _own_classes(self) -> Pipeline:
+        if self.kind != "sklearn" and (named := self.regression or self.classification):
+            raise ValueError(f"the class {named!r} goes with kind = 'sklearn' only; got kind = {self.kind!r}")
+        return self
 
 
 class Search(_Section):

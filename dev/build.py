@@ -2,11 +2,10 @@
 
 from pathlib import Path
 
-from cortax.grid.build import build_study
+from cortax.grid.build import build_studies
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
 def main(urd, job):
-    for study in ("demo", "ds000174"):
-        build_study(urd, job, f"studies/{study}.toml", ROOT)
+    return build_studies(urd, job, ["studies/demo.toml", "studies/ds000174.toml"], ROOT)

@@ -3,11 +3,10 @@
 import os
 from pathlib import Path
 
-from cortax.grid.build import build_study
+from cortax.grid.build import build_studies
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
 def main(urd, job):
-    for study in os.environ["CORTAX_STUDIES"].split(os.pathsep):
-        build_study(urd, job, study, ROOT)
+    return build_studies(urd, job, os.environ["CORTAX_STUDIES"].split(os.pathsep), ROOT)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import datetime
+import sys
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cortax.errors import ProjectError
+from cortax.errors import CortaxError, ProjectError
 from cortax.grid.history import History
 from cortax.grid.plan import JobSpec, plan
 from cortax.project import build_lock, check_root, jobs_folder
@@ -17,7 +19,7 @@ from cortax.provenance.closure import manifest_path, manifest_text
 from cortax.provenance.files import DigestMemory
 from cortax.study import Study, read_study
 
-__all__ = ["Built", "build_study"]
+__all__ = ["Built", "build_studies", "build_study"]
 
 
 @dataclass
@@ -31,6 +33,17 @@ class Built:
         """Say how many jobs ran and how many were reused."""
         seconds = sum(entry["seconds"] for entry in self.ran.values())
         return f"{len(self.ran)} jobs ran in {seconds:.1f} s, {len(self.jobs) - len(self.ran)} reused"
+
+
+def build_studies(urd: Any, job: Any, paths: Iterable[str], root: Path) -> int:
+    """Build studies in turn; return 0, or 1 after an error, which is then one message and no traceback."""
+    try:
+        for path in paths:
+            build_study(urd, job, path, root)
+    except CortaxError as error:
+        print(f"cortax: {error}", file=sys.stderr)
+        return 1
+    return 0
 
 
 def build_study(urd: Any, job: Any, path: str | Path, root: Path) -> Built:

@@ -32,11 +32,14 @@ def check_study(study: Study, root: Path) -> None:
         Something is missing or wrong; the message names it, and the place in the study where it stands.
     """
     tasks: list[str] = sorted({target.kind for target in study.targets.values()})
-    for name, pipeline in study.pipelines.items():
-        _check_pipeline(name, pipeline, tasks, study.seed)
-    for task in tasks:
-        _check_scores(study, task)
-    _check_regions(study, root)
+    try:
+        for name, pipeline in study.pipelines.items():
+            _check_pipeline(name, pipeline, tasks, study.seed)
+        for task in tasks:
+            _check_scores(study, task)
+        _check_regions(study, root)
+    except StudyError as error:
+        raise StudyError(f"study {study.name!r}: {error}") from error
     _check_subjects(study, root)
 
 

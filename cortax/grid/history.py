@@ -72,6 +72,7 @@ class History:
         self._root = root
         self._by_digest: dict[str, list[Past]] = {}
         self._by_method: dict[str, list[Past]] = {}
+        self._newest: dict[tuple[str, str], Past] = {}
         found = []
         for entry in os.scandir(jobs_folder):
             # Exax writes post.json last: a job without it has not ended well.
@@ -93,6 +94,7 @@ class History:
         if all(other.id != past.id for other in same):
             same.append(past)
             self._by_method.setdefault(past.made.method, []).append(past)
+            self._newest[past.made.method, past.made.name] = past
 
     def standing_for(self, job: str, folder: Path) -> Past:
         """Return the oldest intact job with the same results, often the job itself.
@@ -103,18 +105,15 @@ class History:
         """
         past = Past(job, folder, outputs.read(folder))
         self._add(past)
-        for other in self._by_digest[past.made.digest]:
-            if other.id == job or not outputs.damage(other.folder):
-                return other
-            if _repair(other, past):
+        same = self._by_digest[past.made.digest]
+        for other in same:
+            if other.id != job and outputs.damage(other.folder) and _repair(other, past):
                 print(f"       {other.id} was damaged: its results were restored from {job}")
-                return other
-        return past
+        return next(other for other in same if other.id == job or not outputs.damage(other.folder))
 
     def newest(self, method: str, name: str) -> Past | None:
         """Return the newest finished job of a name, if there is one."""
-        named = [past for past in self._by_method.get(method, []) if past.made.name == name]
-        return named[-1] if named else None
+        return self._newest.get((method, name))
 
     def why(self, spec: JobSpec, name: str, jobs: dict[str, Any] | None = None) -> list[str]:
         """Say what makes a job run: what differs from the newest finished one of the same name.

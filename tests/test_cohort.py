@@ -1,0 +1,76 @@
+"""Who is studied: those that every source knows, in one order, and why the others are not."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cortax.cohort import join_cohort, open_cohort, rows_of, save_cohort
+from cortax.errors import FoldError, InputError
+
+TASKS = {"sex": "classification", "age": "regression"}
+IDS = st.lists(st.sampled_from([f"{i:03d}" for i in range(12)]), unique=True)
+
+
+def phenotypes(subjects):
+    """Each value tells its subject."""
+    numbers = np.array([float(subject) for subject in subjects])
+    columns = {"age": numbers, "sex": numbers % 2, "site=b": -numbers, "group": [f"fam-{s}" for s in subjects]}
+    return pd.DataFrame(columns, index=pd.Index(list(subjects), dtype=object))
+
+
+@given(IDS, IDS, IDS)
+def test_the_cohort_is_the_intersection(table, maps, regions):
+    both = sorted({*table} & {*maps} & {*regions})
+    sources = {"load": maps, "table": regions}
+    if not both:
+        with pytest.raises(InputError, match="no subject is in all of the inputs"):
+            join_cohort(phenotypes(table), TASKS, ["site=b"], sources)
+        return
+    cohort, dropped = join_cohort(phenotypes(table), TASKS, ["site=b"], sources)
+    assert list(cohort.subjects) == both
+    numbers = [float(subject) for subject in both]
+    np.testing.assert_array_equal(cohort.targets, np.column_stack([np.mod(numbers, 2), numbers]))
+    np.testing.assert_array_equal(cohort.confounds[:, 0], np.negative(numbers))
+    assert cohort.groups.tolist() == [f"fam-{subject}" for subject in both]
+    assert list(dropped["participant_id"]) == sorted(({*table} | {*maps} | {*regions}) - {*both})
+
+
+def test_what_a_subject_lacks_is_said():
+    _, dropped = join_cohort(phenotypes(["001", "002"]), TASKS, [], {"load a": ["001", "003"], "table b": ["001"]})
+    reasons = dict(zip(dropped["participant_id"], dropped["reason"], strict=True))
+    assert reasons == {"002": "not in load a, table b", "003": "not in table b, phenotype"}
+
+
+def test_ids_of_another_form_are_shown_side_by_side():
+    with pytest.raises(InputError) as caught:
+        join_cohort(phenotypes(["001", "002"]), TASKS, [], {"load": ["sub-001", "sub-002"]})
+    assert "load: ['sub-001', 'sub-002'], phenotype: ['001', '002']" in str(caught.value)
+
+
+@pytest.fixture
+def cohort():
+    return join_cohort(phenotypes(["001", "002", "010"]), TASKS, ["site=b"], {})[0]
+
+
+def test_rows_follow_the_cohort_not_the_source(cohort):
+    assert rows_of(cohort, ["010", "999", "002", "001"], "here").tolist() == [3, 2, 0]
+
+
+def test_subjects_that_a_source_lacks_are_named(cohort):
+    with pytest.raises(FoldError, match=r"job main-7: 2 subjects of the split are not there: \['001', '010'\]"):
+        rows_of(cohort, ["002"], "job main-7")
+
+
+def test_a_cohort_comes_back_as_it_was_saved(cohort, tmp_path):
+    names = save_cohort(tmp_path, cohort)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)
+    again = open_cohort(tmp_path)
+    for name in ("subjects", "target_names", "tasks", "confound_names"):
+        assert getattr(again, name) == getattr(cohort, name)
+    for name in ("targets", "confounds", "groups"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(cohort, name))
+    saved = {name: (tmp_path / name).read_bytes() for name in names}
+    save_cohort(tmp_path, again)
+    assert {name: (tmp_path / name).read_bytes() for name in names} == saved

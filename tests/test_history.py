@@ -1,0 +1,207 @@
+"""What earlier jobs tell: why one must run, which stands for the same results, and how a damaged one is mended."""
+
+import hashlib
+import io
+import json
+import os
+import tarfile
+
+import pytest
+
+from cortax.grid.history import History
+from cortax.grid.plan import JobSpec
+from cortax.provenance import outputs
+
+METHOD = "description = 'square'\n"
+MANIFEST = "aa11 cortax/squares.py\nbb22 methods/a_square.py\npython 3.11.7 CPython x86_64\nnumpy 2.4.0\n"
+OPTIONS = {"n": 2, "space": {"high": 5, "low": 1}, "names": ["a", "b"]}
+
+
+class Workdir:
+    """A project of one method, and folders as Exax and its jobs leave them."""
+
+    def __init__(self, root):
+        self.root = root
+        self.folder = root / "workdirs" / "main"
+        for path in (self.folder, root / "methods", root / ".cortax" / "manifests"):
+            path.mkdir(parents=True)
+        self.write_code()
+
+    def write_code(self, method=METHOD, manifest=MANIFEST):
+        self.code = {"methods/a_square.py": method, ".cortax/manifests/methods.a_square.txt": manifest}
+        for name, text in self.code.items():
+            (self.root / name).write_text(text)
+
+    def job(self, number, *, results=b"4", name="mini/square", options=OPTIONS, jobs=None, log=b"", finished=True):
+        folder = self.folder / f"main-{number}"
+        folder.mkdir()
+        (folder / "squares.npy").write_bytes(results)
+        (folder / "log.txt").write_bytes(log)
+        # Exax combines the digests of a method's files by "exclusive or".
+        key = 0
+        for text in self.code.values():
+            key ^= int(hashlib.sha1(text.encode()).hexdigest(), 16)
+        setup = {"hash": f"{key:040x}", "options": options, "jobs": jobs or {}, "exectime": {"total": 1.5}}
+        (folder / "setup.json").write_text(json.dumps(setup))
+        with tarfile.open(folder / "method.tar.gz", "w:gz") as archive:
+            for path, text in self.code.items():
+                member = tarfile.TarInfo(path)
+                member.size = len(text)
+                archive.addfile(member, io.BytesIO(text.encode()))
+        outputs.record(folder, ["squares.npy"], ["log.txt"], method="square", name=name)
+        if finished:
+            (folder / "post.json").write_text("{}")
+        return folder
+
+    def history(self):
+        return History(self.folder, self.root)
+
+    def why(self, jobs=None, name="mini/square", **options):
+        slots = dict.fromkeys(jobs or {}, "other")
+        return self.history().why(JobSpec("square", "square", {**OPTIONS, **options}, slots), name, jobs)
+
+
+@pytest.fixture
+def workdir(tmp_path):
+    return Workdir(tmp_path)
+
+
+# Why a job runs.
+
+
+def test_the_first_is_new(workdir):
+    assert workdir.why() == ["new"]
+    workdir.job(0, name="mini/cube", options={"n": 3})
+    assert workdir.why() == ["new"]
+
+
+def test_the_same_is_reused(workdir):
+    workdir.job(0)
+    assert workdir.why() == []
+
+
+def test_a_job_of_another_name_or_an_older_one_is_reused(workdir):
+    workdir.job(0, name="other/square")
+    workdir.job(1, options={**OPTIONS, "n": 7})
+    assert workdir.why() == []
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"n": 3}, ["option n: 2 -> 3"]),
+        ({"space": {"high": 9, "low": 1}}, ["option space.high: 5 -> 9"]),
+        ({"space": {"low": 1}}, ["option space.high: 5 -> null"]),
+        ({"names": ["a", "c"]}, ['option names: + "c", - "b"']),
+        ({"names": ["b", "a"]}, ["option names: another order"]),
+        ({"n": 3, "names": []}, ['option names: - "a", - "b"', "option n: 2 -> 3"]),
+        ({"n": "x" * 90}, ['option n: 2 -> "' + "x" * 36 + "..."]),
+    ],
+)
+def test_a_changed_option_is_named(workdir, options, said):
+    workdir.job(0)
+    assert sorted(workdir.why(**options)) == sorted(said)
+
+
+def test_changed_code_is_named_by_file_and_package(workdir):
+    workdir.job(0)
+    changed = MANIFEST.replace("aa11", "cc33").replace("numpy 2.4.0", "numpy 2.5.0") + "scipy 1.17\n"
+    workdir.write_code(manifest=changed)
+    assert workdir.why() == ["cortax/squares.py changed", "numpy 2.4.0 -> 2.5.0", "scipy is new"]
+    workdir.write_code()
+    assert workdir.why() == []
+
+
+def test_a_change_that_no_manifest_shows_is_in_the_method(workdir):
+    workdir.job(0)
+    workdir.write_code(method=METHOD + "# more\n")
+    assert workdir.why() == ["methods/a_square.py changed"]
+
+
+def test_a_changed_input_job_is_named(workdir):
+    workdir.job(0, jobs={"load": "main-3", "parts": ["main-4", "main-5"]})
+    assert workdir.why({"load": "main-3", "parts": ["main-4", "main-5"]}) == []
+    assert workdir.why({"load": "main-3", "parts": ["main-4", "main-6"]}) == ["parts changed"]
+    assert workdir.why({"load": "main-9", "parts": ["main-4", "main-6"]}) == ["load changed", "parts changed"]
+    assert workdir.why() == [], "without the ids of the jobs only options and code count"
+
+
+def test_the_comparison_is_with_the_newest_by_number(workdir):
+    workdir.job(9, options={**OPTIONS, "n": 9})
+    workdir.job(10, options={**OPTIONS, "n": 10})
+    assert workdir.why() == ["option n: 10 -> 2"]
+    newest = workdir.history().newest("square", "mini/square")
+    assert (newest.id, newest.seconds) == ("main-10", 1.5)
+    assert workdir.history().newest("square", "mini/cube") is None
+
+
+# What does not count.
+
+
+def test_unfinished_and_unreadable_jobs_are_ignored(workdir):
+    workdir.job(0, finished=False)
+    (workdir.job(1) / "outputs.json").unlink()
+    (workdir.job(2) / "outputs.json").write_text('{"method": "squ')
+    (workdir.folder / ".slices").write_text("2")
+    workdir.job(3).rename(workdir.folder / "main-LATEST")
+    assert workdir.why() == ["new"]
+
+
+# Which job stands for the same results.
+
+
+def test_the_oldest_job_with_the_same_results_stands_for_it(workdir):
+    workdir.job(0, results=b"5")
+    workdir.job(1, options={"n": -2})
+    history = workdir.history()
+    folder = workdir.job(2, log=b"other timings")
+    assert history.standing_for("main-2", folder).id == "main-1"
+
+
+def test_a_job_with_results_of_its_own_stands_for_itself(workdir):
+    workdir.job(0, results=b"5")
+    history = workdir.history()
+    assert history.standing_for("main-1", workdir.job(1)).id == "main-1"
+    assert history.standing_for("main-2", workdir.job(2)).id == "main-1", "a job of this build counts, too"
+
+
+def gone(path):
+    path.unlink()
+
+
+def cut(path):
+    os.truncate(path, 0)
+
+
+def altered(path):
+    path.write_bytes(b"5")
+
+
+@pytest.mark.parametrize("harm", [gone, cut, altered])
+def test_a_damaged_job_gets_its_results_back(workdir, harm, capsys):
+    old = workdir.job(0)
+    stamp = (old / "squares.npy").stat().st_mtime_ns
+    harm(old / "squares.npy")
+    history = workdir.history()
+    assert history.standing_for("main-1", workdir.job(1)).id == "main-0"
+    assert (old / "squares.npy").read_bytes() == b"4"
+    assert (old / "squares.npy").stat().st_mtime_ns == stamp
+    assert outputs.damage(old, deep_below=1e9) == []
+    assert "main-0 was damaged: its results were restored from main-1" in capsys.readouterr().out
+
+
+def test_what_cannot_be_restored_is_passed_over(workdir):
+    """A file that is no result, such as timings, is not the same in both."""
+    old = workdir.job(0, log=b"timings")
+    (old / "log.txt").unlink()
+    history = workdir.history()
+    assert history.standing_for("main-1", workdir.job(1)).id == "main-1"
+    assert not (old / "log.txt").exists()
+    assert sorted(path.name for path in old.iterdir() if path.name.startswith(".")) == []
+
+
+def test_a_job_of_another_method_never_stands_in(workdir):
+    folder = workdir.job(0)
+    outputs.record(folder, ["squares.npy"], ["log.txt"], method="cube", name="mini/square")
+    history = workdir.history()
+    assert history.standing_for("main-1", workdir.job(1)).id == "main-1"
