@@ -11,6 +11,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 __all__ = ["ConfoundRegressor"]
 
+_ROUNDING = 1e-10
+
 
 class ConfoundRegressor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """Replace features by what confounds do not explain of them.
@@ -29,6 +31,8 @@ class ConfoundRegressor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     ----------
     coef_ : array of shape (n_confounds, n_features_out), float64
     intercept_ : array of shape (n_features_out,), float64
+    explained_ : array of shape (n_features_out,), bool
+        Features of which the confounds leave nothing but rounding; they become 0.
     """
 
     def __init__(self, n_confounds: int = 0) -> None:
@@ -47,9 +51,14 @@ class ConfoundRegressor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             # Only the part of rank: a column that repeats another must not blow up.
             self.coef_ = np.linalg.lstsq(confounds - centre, features - mean, rcond=None)[0]
             self.intercept_ = mean - centre @ self.coef_
+            residuals = features - (confounds @ self.coef_ + self.intercept_)
+            size = np.sqrt(np.mean(features**2, axis=0))
+            # What is left of a constant or fully explained feature is rounding; a scaler would make noise of it.
+            self.explained_ = np.sqrt(np.mean(residuals**2, axis=0)) <= _ROUNDING * size
         else:
             self.coef_ = np.zeros((0, features.shape[1]))
             self.intercept_ = np.zeros(features.shape[1])
+            self.explained_ = np.zeros(features.shape[1], dtype=bool)
         return self
 
     def transform(self, X: npt.ArrayLike) -> npt.NDArray[np.float64]:
@@ -59,6 +68,7 @@ class ConfoundRegressor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         if not self.n_confounds:
             return features
         residuals: npt.NDArray[np.float64] = features - (confounds @ self.coef_ + self.intercept_)
+        residuals[:, self.explained_] = 0.0
         return residuals
 
     def get_feature_names_out(self, input_features: npt.ArrayLike | None = None) -> npt.NDArray[np.object_]:

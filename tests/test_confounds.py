@@ -82,3 +82,15 @@ def test_bad_input():
         ConfoundRegressor(1).fit(np.where(features > 8, np.nan, features))
     with pytest.raises(ValueError, match="6 features"):
         ConfoundRegressor(1).fit(features).transform(features[:, :5])
+
+
+def test_nothing_is_made_of_rounding():
+    """A constant feature and one that the confounds explain fully are 0, not noise of unit spread once scaled."""
+    rng = np.random.default_rng(3)
+    confounds = rng.normal(size=(40, 2))
+    features = np.column_stack([np.full(40, 3.7), confounds @ [0.3, -2.0] + 1.0, rng.normal(size=40)])
+    fitted = ConfoundRegressor(2).fit(np.hstack([features, confounds]))
+    left = fitted.transform(np.hstack([features, confounds]))
+    assert not left[:, :2].any()
+    assert left[:, 2].std() > 0.5
+    assert fitted.explained_.tolist() == [True, True, False]
