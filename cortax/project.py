@@ -141,11 +141,12 @@ def server_up(root: Path, *, patience: float = 60.0) -> bool:
         )
     deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
-        if is_up(root):
-            (root / ".cortax" / "server.pid").write_text(str(server.pid))
-            return True
         if server.poll() is not None:
             break
+        # The socket answers before the workdirs have been read, which is where a start can still fail.
+        if is_up(root) and "Serving on" in log.read_text(errors="replace"):
+            (root / ".cortax" / "server.pid").write_text(str(server.pid))
+            return True
         time.sleep(0.05)
     with _quiet():
         os.killpg(server.pid, signal.SIGKILL)
@@ -167,7 +168,7 @@ def server_down(root: Path, *, patience: float = 15.0) -> bool:
     """
     pid_file = root / ".cortax" / "server.pid"
     pid = int(pid_file.read_text()) if pid_file.exists() else 0
-    if not pid or not _is_server(pid):
+    if not pid or not _is_server(pid, root):
         pid_file.unlink(missing_ok=True)
         if is_up(root):
             raise ProjectError(f"{root}: a server runs that `cortax up` did not start; end it where it was started")
@@ -175,7 +176,7 @@ def server_down(root: Path, *, patience: float = 15.0) -> bool:
     with _quiet():
         os.kill(pid, signal.SIGTERM)
     deadline = time.monotonic() + patience
-    while _is_server(pid) and time.monotonic() < deadline:
+    while _is_server(pid, root) and time.monotonic() < deadline:
         time.sleep(0.05)
     with _quiet():
         os.killpg(pid, signal.SIGKILL)
@@ -183,13 +184,15 @@ def server_down(root: Path, *, patience: float = 15.0) -> bool:
     return True
 
 
-def _is_server(pid: int) -> bool:
+def _is_server(pid: int, root: Path) -> bool:
+    """Say whether a process is this project's server: numbers of processes are used again."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
         words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        folder = os.readlink(f"/proc/{pid}/cwd")
     except OSError:
         return False
-    return state != "Z" and any(b"ax" in word for word in words[:3])
+    return state != "Z" and b"server" in words and folder == str(root.resolve())
 
 
 @contextmanager

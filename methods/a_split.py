@@ -29,7 +29,7 @@ def synthesis(job):
     table = pd.read_parquet(jobs.phenotype.filename("phenotype.parquet"))
     about = json.loads(Path(jobs.phenotype.filename("phenotype.json")).read_text())
     cohort, dropped = join_cohort(
-        table, about["tasks"], about["confounds"], {f"{s.method} {s}": _subjects(s) for s in jobs.subjects}
+        table, about["tasks"], about["confounds"], {_name(s): _subjects(s) for s in jobs.subjects}
     )
     table = table.loc[list(cohort.subjects)]
     folds = make_folds(
@@ -49,6 +49,11 @@ def synthesis(job):
     dropped.to_csv(job.filename("dropped.csv"), index=False)
     print(f"{len(cohort.subjects)} subjects in {len(set(cohort.groups))} groups, {len(dropped)} left out")
     outputs.record(job.path, [*saved, "folds.npz"], ["dropped.csv"], method=job.method, name=job.params.caption)
+
+
+def _name(source):
+    """What the build calls a job, without the study: load, or table/dkt."""
+    return source.params.caption.partition("/")[2] or str(source)
 
 
 def _subjects(source):
