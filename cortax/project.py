@@ -188,11 +188,12 @@ def _is_server(pid: int, root: Path) -> bool:
     """Say whether a process is this project's server: numbers of processes are used again."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        # Exax gives itself a title, in which the words are apart by blanks.
+        command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ")
         folder = os.readlink(f"/proc/{pid}/cwd")
     except OSError:
         return False
-    return state != "Z" and b"server" in words and folder == str(root.resolve())
+    return state != "Z" and b"ax server" in command and folder == str(root.resolve())
 
 
 @contextmanager
