@@ -5,6 +5,7 @@ from pathlib import Path
 
 from cortax.data.dropped import write_dropped
 from cortax.data.phenotype_table import read_phenotypes
+from cortax.errors import InputError
 from cortax.provenance import outputs
 from cortax.provenance.closure import manifest
 from cortax.provenance.files import file_digest
@@ -45,7 +46,7 @@ def synthesis(job):
         outlier_sd=options.outlier_sd,
     )
     if file_digest(path) != options.digest:
-        raise ValueError(f"{path}: changed since the build began; start it again")
+        raise InputError(f"{path}: changed since the build began; start it again")
     found.table.to_parquet(job.filename("phenotype.parquet"))
     about = {"tasks": found.tasks, "confounds": found.confounds, "report": found.report}
     Path(job.filename("phenotype.json")).write_text(json.dumps(about, indent=1))

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from cortax.data.regions import save_regions
 from cortax.data.tables import read_region_files
+from cortax.errors import InputError
 from cortax.provenance import outputs
 from cortax.provenance.closure import manifest
 from cortax.provenance.files import file_digest
@@ -34,7 +35,7 @@ def synthesis(job):
         id_prefix=options.id_prefix,
     )
     if [file_digest(path) for path in paths] != options.digests:
-        raise ValueError(f"{options.files}: changed since the build began; start it again")
+        raise InputError(f"{options.files}: changed since the build began; start it again")
     print(f"{len(regions.subjects)} subjects, {len(regions.columns)} columns")
     save_regions(job.path, regions.values, regions.subjects, regions.columns)
     outputs.record(job.path, ["regions.npy", "regions.json"], method=job.method, name=job.params.caption)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 from cortax.data.map_files import find_maps, inventory
 from cortax.errors import StudyError
-from cortax.parcellation.spec_files import spec_files
+from cortax.parcellation.spec_files import spec_digests
 from cortax.provenance.closure import PACKAGES, manifest_text, versions
 from cortax.provenance.files import text_digest
 from cortax.study import Pipeline, Study
@@ -86,7 +85,7 @@ def _images(study: Study, root: Path, digest_of: Digest) -> list[JobSpec]:
 
 def _parcellate(name: str, spec: dict[str, Any], root: Path, digest_of: Digest) -> JobSpec:
     atlas = {key: value for key, value in spec.items() if key != "statistic"}
-    digests = {os.path.relpath(path, root): digest_of(path) for path in spec_files(atlas, root)}
+    digests = spec_digests(atlas, root, digest_of)
     options = {"atlas": atlas, "name": name, "digests": digests, "statistic": spec.get("statistic", "mean")}
     return JobSpec(f"parcellate/{name}", "parcellate", _sorted(options), {"load": "load"})
 

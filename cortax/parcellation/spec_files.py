@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["PATHS", "spec_files"]
+from cortax.provenance.files import file_digest
+
+__all__ = ["PATHS", "spec_digests", "spec_files"]
 
 Spec = Mapping[str, Any]
 
@@ -19,6 +22,11 @@ def spec_files(spec: Spec, root: Path | str) -> list[Path]:
     Meshes by name are not among them: they come with the installed nilearn, whose version says as much.
     """
     return sorted({Path(root) / path for path in _paths(spec)})
+
+
+def spec_digests(spec: Spec, root: Path | str, digest_of: Callable[[Path], str] = file_digest) -> dict[str, str]:
+    """Return the digest of every file that a spec depends on, by its path relative to the project."""
+    return {os.path.relpath(path, root): digest_of(path) for path in spec_files(spec, root)}
 
 
 def _paths(spec: Spec) -> Iterator[str]:

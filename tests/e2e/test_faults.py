@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -170,3 +171,24 @@ def test_down_leaves_no_process(project):
                 continue
             assert int(stat[2]) != pid or stat[0] == "Z"
     project.cortax("up")
+
+
+def test_a_parcellation_file_that_changes_during_the_build(project):
+    """The key was made of the old bytes: a job that finds others must not file its results under it."""
+    path = project.root / "input/mini/soft.npy"
+    good = path.read_bytes()
+    project.edit(
+        "methods/a_parcellate.py",
+        "    maps = open_maps",
+        "    if options.name == 'soft':\n"
+        f"        with open({str(path)!r}, 'r+b') as file:\n"
+        "            file.seek(-1, 2)\n"
+        "            file.write(b'0')\n"
+        "    maps = open_maps",
+    )
+    failed = project.run(check=False)
+    assert failed.code != 0
+    assert "parcellation 'soft': a file of ['input/mini/soft.npy'] changed; build again" in failed.text
+    path.write_bytes(good)
+    shutil.copy(Path(__file__).resolve().parents[2] / "methods/a_parcellate.py", project.root / "methods")
+    assert project.run().code == 0
