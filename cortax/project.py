@@ -86,11 +86,22 @@ def log_file(root: Path) -> Path:
 
 def ax(root: Path, *arguments: str, env: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
     """Start Exax's own command, `ax`, in the project."""
+    lock = os.environ.get(LOCK_HELD)
+    return subprocess.Popen(
+        [_ax_command(), *arguments],
+        cwd=root,
+        env={**os.environ, **(env or {})},
+        # With its lock: it stays locked for as long as this child works, whatever happens to its parent.
+        pass_fds=(int(lock),) if lock else (),
+    )
+
+
+def _ax_command() -> str:
     beside = Path(sys.executable).with_name("ax")
     command = str(beside) if beside.exists() else shutil.which("ax")
     if command is None:
         raise ProjectError("the command `ax` is not installed beside this Python; run `make build` first")
-    return subprocess.Popen([command, *arguments], cwd=root, env={**os.environ, **(env or {})})
+    return command
 
 
 def is_up(root: Path) -> bool:
@@ -123,33 +134,40 @@ def server_up(root: Path, *, patience: float = 60.0) -> bool:
     """
     check_root(root)
     folder = _socket_folder(root)
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    folder.chmod(0o700)
+    if not folder.exists():
+        folder.mkdir(parents=True)
+        folder.chmod(0o700)
+    if mode := folder.stat().st_mode & 0o077:
+        raise ProjectError(f"{folder}: others may enter this folder of sockets (mode ..{mode:02o}): `chmod 700` it")
     if is_up(root):
         return False
     log = log_file(root)
     log.parent.mkdir(exist_ok=True)
-    command = Path(sys.executable).with_name("ax")
+    command = _ax_command()
     with open(log, "wb") as file:
         server = subprocess.Popen(
-            [str(command), "server"],
+            [command, "server"],
             cwd=root,
+            env={key: value for key, value in os.environ.items() if key != LOCK_HELD},
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=file,
             start_new_session=True,
         )
+    # At once: whatever becomes of this process, `cortax down` finds the server.
+    pid_file = root / ".cortax" / "server.pid"
+    pid_file.write_text(str(server.pid))
     deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
         if server.poll() is not None:
             break
         # The socket answers before the workdirs have been read, which is where a start can still fail.
         if is_up(root) and "Serving on" in log.read_text(errors="replace"):
-            (root / ".cortax" / "server.pid").write_text(str(server.pid))
             return True
         time.sleep(0.05)
     with _quiet():
         os.killpg(server.pid, signal.SIGKILL)
+    pid_file.unlink(missing_ok=True)
     raise ProjectError(f"the Exax server did not start; the end of {log}:\n{_tail(log)}")
 
 
@@ -167,7 +185,8 @@ def server_down(root: Path, *, patience: float = 15.0) -> bool:
         A server answers that was started in another way.
     """
     pid_file = root / ".cortax" / "server.pid"
-    pid = int(pid_file.read_text()) if pid_file.exists() else 0
+    noted = pid_file.read_text() if pid_file.exists() else ""
+    pid = int(noted) if noted.isdigit() else 0
     if not pid or not _is_server(pid, root):
         pid_file.unlink(missing_ok=True)
         if is_up(root):
@@ -231,7 +250,7 @@ def build_lock(root: Path) -> Iterator[None]:
         file.truncate()
         file.write(str(os.getpid()))
         file.flush()
-        os.environ[LOCK_HELD] = "1"
+        os.environ[LOCK_HELD] = str(file.fileno())
         try:
             yield
         finally:

@@ -8,7 +8,7 @@ from cortax.folds import open_folds
 from cortax.grid.pool import SharedQueue
 from cortax.intervals import score_targets
 from cortax.provenance import outputs
-from cortax.provenance.closure import manifest
+from cortax.provenance.closure import check_class_code, manifest
 from cortax.search.evaluate import collect_evaluations, evaluate_chosen
 from cortax.search.pipelines import pipeline_kind
 from cortax.search.reference import all_cells
@@ -21,9 +21,15 @@ options = {"choose": "", "metrics": {}, "n_bootstrap": 1000, "confidence": 0.95,
 jobs = ("regions", "split", "tune")
 
 
+def _check_code():
+    pipeline = open_search(jobs.tune.path).pipeline
+    check_class_code([pipeline["regression"], pipeline["classification"]], pipeline["estimator_code"])
+
+
 def prepare():
     for source in (jobs.regions, jobs.split, jobs.tune):
         outputs.check(source.path)
+    _check_code()
     cohort, folds = open_cohort(jobs.split.path), open_folds(jobs.split.path)
     regions = open_regions(jobs.regions.path)
     values = regions.values[rows_of(cohort, regions.subjects, f"job {jobs.regions}")]
@@ -63,6 +69,7 @@ def analysis(sliceno, prepare_res):  # noqa: ARG001 - Exax asks for it
 def synthesis(job, prepare_res, analysis_res):
     cohort, folds, _, columns, _, _ = prepare_res
     done = {cell: found for part in analysis_res for cell, found in part.items()}
+    _check_code()
     found = collect_evaluations(done, len(cohort.target_names), folds)
     table = score_targets(
         found.predictions,

@@ -37,4 +37,4 @@ def synthesis(job):
             progress=lambda done, n: update(f"subject {done}/{n}"),
         )
     print(f"{len(loaded.subjects)} subjects kept, {len(loaded.dropped)} dropped")
-    outputs.record(job.path, ["maps.npy", "maps.json", "dropped.csv"], method=job.method, name=job.params.caption)
+    outputs.record(job.path, ["maps.npy", "maps.json"], ["dropped.csv"], method=job.method, name=job.params.caption)

@@ -53,7 +53,7 @@ def synthesis(job):
 
 def _name(source):
     """What the build calls a job, without the study: load, or table/dkt."""
-    return source.params.caption.partition("/")[2] or str(source)
+    return f"{source.params.caption.partition('/')[2]} ({source})"
 
 
 def _subjects(source):

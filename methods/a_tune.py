@@ -7,7 +7,7 @@ from cortax.data.regions import open_regions
 from cortax.folds import open_folds
 from cortax.grid.pool import SharedQueue
 from cortax.provenance import outputs
-from cortax.provenance.closure import manifest
+from cortax.provenance.closure import check_class_code, manifest
 from cortax.search.pipelines import pipeline_kind
 from cortax.search.reference import all_cells, collect, search_cell
 from cortax.search.spaces import sample_configs
@@ -33,7 +33,12 @@ def _pipeline():
     return pipeline_kind(options.kind, estimators, name=options.kind)
 
 
+def _check_code():
+    check_class_code([options.regression, options.classification], options.estimator_code)
+
+
 def prepare():
+    _check_code()
     for source in (jobs.regions, jobs.split):
         outputs.check(source.path)
     cohort, folds = open_cohort(jobs.split.path), open_folds(jobs.split.path)
@@ -73,6 +78,7 @@ def analysis(sliceno, prepare_res):  # noqa: ARG001 - Exax asks for it
 def synthesis(job, prepare_res, analysis_res):
     cohort, folds, _, configs, _, _ = prepare_res
     done = {cell: found for part in analysis_res for cell, found in part.items()}
+    _check_code()
     result = collect(done, len(cohort.target_names), folds, configs)
     about = {key: options[key] for key in ("kind", "regression", "classification", "estimator_code", "seed")}
     results, others = save_search(job.path, result, configs, about)

@@ -190,12 +190,12 @@ def test_a_damaged_job_gets_its_results_back(workdir, harm, capsys):
     assert "main-0 was damaged: its results were restored from main-1" in capsys.readouterr().out
 
 
-def test_what_cannot_be_restored_is_passed_over(workdir):
-    """A file that is no result, such as timings, is not the same in both."""
+def test_a_lost_side_file_costs_nothing_below(workdir):
+    """Timings and lists for people are read by no job: a job that lost one still stands for its results."""
     old = workdir.job(0, log=b"timings")
     (old / "log.txt").unlink()
     history = workdir.history()
-    assert history.standing_for("main-1", workdir.job(1)).id == "main-1"
+    assert history.standing_for("main-1", workdir.job(1)).id == "main-0"
     assert not (old / "log.txt").exists()
     assert sorted(path.name for path in old.iterdir() if path.name.startswith(".")) == []
 

@@ -101,7 +101,6 @@ def test_timings_are_no_part_of_the_digest_and_results_are(job):
         (lambda job: (job / "a.npy").unlink(), "a.npy is missing"),
         (lambda job: (job / "a.npy").write_bytes(b"1234"), "a.npy has 4 bytes, recorded 8"),
         (lambda job: (job / "a.npy").write_bytes(b"87654321"), "a.npy has other bytes than recorded"),
-        (lambda job: (job / "time.json").unlink(), "time.json is missing"),
         (lambda job: (job / "outputs.json").write_text("{"), "no readable record"),
         (lambda job: (job / "outputs.json").unlink(), "no readable record"),
     ],
@@ -110,8 +109,14 @@ def test_damage_is_found_and_named(job, harm, said):
     time.sleep(0.02)
     harm(job)
     assert said in outputs.damage(job)[0]
-    with pytest.raises(ProjectError, match="a build repairs it"):
+    with pytest.raises(ProjectError, match="cortax verify"):
         outputs.check(job)
+
+
+def test_a_lost_side_file_is_named_and_stops_no_reader(job):
+    (job / "time.json").unlink()
+    assert outputs.damage(job) == ["time.json is missing"]
+    outputs.check(job)
 
 
 def test_damage_that_keeps_size_and_time_is_found_by_readers_and_verify(job):

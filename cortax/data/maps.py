@@ -173,7 +173,6 @@ def _spool(files: MapFiles, rules: Rules, file: BinaryIO, progress: Callable[[in
     digests: dict[str, str] = {}
     out = _Spooled([], [], [], [], "")
     for i, subject in enumerate(files.subjects):
-        digests.update(_digests(files, i))
         try:
             block = read_subject(files, i, rules)
         except UnusableError as error:
@@ -183,6 +182,8 @@ def _spool(files: MapFiles, rules: Rules, file: BinaryIO, progress: Callable[[in
             out.subjects.append(subject)
             out.spreads.append(np.array([_spread(values) for values in block]))
             out.missing.append(np.isnan(block).sum(axis=1))
+        # After reading, so that a file that was changed before or meanwhile shows.
+        digests.update(_digests(files, i))
         if progress is not None:
             progress(i + 1, len(files.subjects))
     return replace(out, inventory=list_inventory(digests, files.dropped)[1])

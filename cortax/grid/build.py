@@ -101,10 +101,14 @@ def _check_code(methods: set[str], root: Path) -> None:
         module = f"methods.a_{method}"
         loaded = manifest_path(module, root)
         if not loaded.exists() or loaded.read_text() != manifest_text(module, root):
-            raise ProjectError(
-                f"the server has not loaded the present code of {method!r} (edited just now, or `ax run -q`): "
-                "run `ax run` without -q"
-            )
+            raise _not_loaded(method)
+
+
+def _not_loaded(method: str) -> ProjectError:
+    return ProjectError(
+        f"the server has not loaded the present code of {method!r} (edited just now, or `ax run -q`): "
+        "run `ax run` without -q"
+    )
 
 
 class _Build:
@@ -142,10 +146,13 @@ class _Build:
             self._say(number, spec, why)
         started = time.monotonic()
         made = self._build(spec, jobs)
+        if made.params.hash != self._history.code_key(spec.method):
+            raise _not_loaded(spec.method)
         damaged = outputs.damage(made.path)
         if damaged:
             why = [f"its results were damaged: {'; '.join(damaged)}"]
             self._say(number, spec, why)
+            self._urd.joblist.pop()  # urd is to list the new one only
             made = self._build(spec, jobs, force_build=True)
         seconds = time.monotonic() - started
         standing = self._history.standing_for(str(made), Path(made.path))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
@@ -107,9 +108,9 @@ class History:
         self._add(past)
         same = self._by_digest[past.made.digest]
         for other in same:
-            if other.id != job and outputs.damage(other.folder) and _repair(other, past):
+            if other.id != job and _harmed(other) and _repair(other, past):
                 print(f"       {other.id} was damaged: its results were restored from {job}")
-        return next(other for other in same if other.id == job or not outputs.damage(other.folder))
+        return next(other for other in same if other.id == job or not _harmed(other))
 
     def newest(self, method: str, name: str) -> Past | None:
         """Return the newest finished job of a name, if there is one."""
@@ -143,19 +144,19 @@ class History:
         setup = past.setup
         if jobs is not None and setup["jobs"] != jobs:
             return False
-        return bool(setup["hash"] == self._code_key(spec.method) and setup["options"] == spec.options)
+        return bool(setup["hash"] == self.code_key(spec.method) and setup["options"] == spec.options)
 
     def _differences(self, past: Past, spec: JobSpec, jobs: dict[str, Any] | None) -> list[str]:
         setup = past.setup
         said = _option_differences("", setup["options"], spec.options)
-        if setup["hash"] != self._code_key(spec.method):
+        if setup["hash"] != self.code_key(spec.method):
             current = manifest_path(f"methods.a_{spec.method}", self._root).read_text()
             said += changes(past.manifest(), current) or [f"methods/a_{spec.method}.py changed"]
         return said + [f"{slot} changed" for slot in spec.jobs if jobs and setup["jobs"].get(slot) != jobs[slot]]
 
     @functools.cache  # noqa: B019 - a history lives as long as its build
-    def _code_key(self, method: str) -> str:
-        """Exax's key of a method's code."""
+    def code_key(self, method: str) -> str:
+        """Return Exax's key of a method's code, as it is on disk."""
         files = (self._root / "methods" / f"a_{method}.py", manifest_path(f"methods.a_{method}", self._root))
         key = 0
         for file in files:
@@ -181,6 +182,11 @@ def _short(value: Any) -> str:
     return text if len(text) <= 40 else text[:37] + "..."
 
 
+def _harmed(past: Past) -> list[str]:
+    # What depends on a job reads its results; a lost table of timings is no reason to run everything below.
+    return outputs.damage(past.folder, results_only=True)
+
+
 def _repair(damaged: Past, good: Past) -> bool:
     """Give a damaged job back its results from one that has the same; say whether it is intact now."""
     for name, recorded in damaged.made.files.items():
@@ -190,4 +196,4 @@ def _repair(damaged: Past, good: Past) -> bool:
             shutil.copyfile(source, temporary)
             os.utime(temporary, ns=(int(recorded["mtime_ns"]), int(recorded["mtime_ns"])))
             temporary.replace(target)
-    return not outputs.damage(damaged.folder)
+    return not outputs.damage(damaged.folder, deep_below=math.inf, results_only=True)

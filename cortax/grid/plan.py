@@ -10,9 +10,8 @@ from typing import Any
 from cortax.data.map_files import find_maps, inventory
 from cortax.errors import StudyError
 from cortax.parcellation.spec_files import spec_digests
-from cortax.provenance.closure import PACKAGES, manifest_text, versions
-from cortax.provenance.files import text_digest
-from cortax.study import Pipeline, Study
+from cortax.provenance.closure import class_code
+from cortax.study import Study
 
 __all__ = ["JobSpec", "plan"]
 
@@ -122,7 +121,8 @@ def _models(study: Study, name: str, region_jobs: dict[str, str]) -> list[JobSpe
     names = study.parcellations_of(name)
     if not names:
         raise StudyError(f"pipelines.{name}: no parcellation is left for it")
-    options = {**pipeline.model_dump(exclude={"parcellations"}), "estimator_code": _estimator_code(pipeline)}
+    code = class_code([pipeline.regression, pipeline.classification])
+    options = {**pipeline.model_dump(exclude={"parcellations"}), "estimator_code": code}
     tune = _sorted({**options, "scorers": study.search.model_dump(), "seed": study.seed})
     evaluate = _sorted({**study.evaluate.model_dump(), "seed": study.seed})
     jobs = []
@@ -132,20 +132,6 @@ def _models(study: Study, name: str, region_jobs: dict[str, str]) -> list[JobSpe
         jobs.append(JobSpec(f"tune/{cell}", "tune", tune, inputs))
         jobs.append(JobSpec(f"evaluate/{cell}", "evaluate", evaluate, {**inputs, "tune": f"tune/{cell}"}))
     return jobs
-
-
-def _estimator_code(pipeline: Pipeline) -> dict[str, str]:
-    """What the classes depend on that a study names: no import statement of the project leads to them."""
-    named = {name.partition(":")[0] for name in (pipeline.regression, pipeline.classification) if name}
-    code: dict[str, str] = {}
-    for module in sorted(named):
-        if module.partition(".")[0] in PACKAGES:
-            code[module] = text_digest(manifest_text(module))
-        elif found := versions([module.partition(".")[0]]):
-            code |= found
-        else:
-            raise StudyError(f"{module}: a pipeline's class must come from an installed package or from the project")
-    return code
 
 
 def _sorted(value: Any) -> Any:

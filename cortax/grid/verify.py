@@ -25,7 +25,9 @@ def verify(jobs_folder: Path) -> tuple[int, dict[str, list[str]]]:
         For each damaged job what is wrong with it.
     """
     found: dict[str, list[str]] = {}
-    folders = sorted(path.parent for path in jobs_folder.glob("*/post.json") if (path.parent / outputs.NAME).exists())
+    # Not by the link to the latest job, which would count one twice.
+    done = (path.parent for path in jobs_folder.glob("*/post.json") if not path.parent.is_symlink())
+    folders = sorted(folder for folder in done if (folder / outputs.NAME).exists())
     for folder in folders:
         if damaged := outputs.damage(folder, deep_below=math.inf):
             found[folder.name] = damaged

@@ -10,6 +10,7 @@ This module takes part in no computation, so it is no part of any closure.
 from __future__ import annotations
 
 import ast
+import contextlib
 import functools
 import hashlib
 import importlib
@@ -20,7 +21,7 @@ import platform
 import re
 import sys
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -30,6 +31,8 @@ from cortax.errors import ProjectError
 __all__ = [
     "PACKAGES",
     "changes",
+    "check_class_code",
+    "class_code",
     "closure",
     "manifest",
     "manifest_path",
@@ -64,12 +67,13 @@ def _stamp(path: str | Path) -> _Stamp:
 def _stamps() -> dict[str, _Stamp]:
     found = {}
     for package in PACKAGES:
-        for folder, _, names in os.walk(_ROOT / package):
+        for folder, _, names in os.walk(_ROOT / package, followlinks=True):
             for name in names:
                 if name.endswith(".py"):
                     path = os.path.join(folder, name)
-                    stat = os.stat(path)
-                    found[path] = (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
+                    # Editors keep dangling links (`.#name.py`) and files that are gone the next moment.
+                    with contextlib.suppress(FileNotFoundError):
+                        found[path] = _stamp(path)
     return found
 
 
@@ -129,7 +133,7 @@ def _imported(tree: ast.AST, package: str) -> Iterator[str]:
                 base = ".".join([*parents, base] if base else parents)
             yield base
             # `from package import module` names a module that only the file system can tell.
-            yield from (f"{base}.{alias.name}" for alias in node.names)
+            yield from (f"{base}.{alias.name}" for alias in node.names)  # a star stands for whatever there is
 
 
 def _with_parents(name: str) -> Iterator[str]:
@@ -169,6 +173,11 @@ def closure(module: str, root: str | os.PathLike[str] = _ROOT) -> tuple[dict[str
         name = todo.pop()
         if name in modules or name == __name__:
             continue
+        if name.endswith(".*"):
+            package = root.joinpath(*name.split(".")[:-1])
+            todo += [f"{name[:-1]}{path.stem}" for path in package.glob("*.py") if path.stem != "__init__"]
+            todo += [f"{name[:-1]}{path.parent.name}" for path in package.glob("*/__init__.py")]
+            continue
         if name.split(".")[0] not in PACKAGES:
             elsewhere.add(name.split(".")[0])
             continue
@@ -195,16 +204,18 @@ def _look_at(name: str, path: Path) -> tuple[str, list[str]]:
     return _known_sources[key]
 
 
+# What is found depends on the finder, too: this very file, as it was loaded, and the version of Python's parser.
+_FINDER = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:12]
+
+
 def _sources_file() -> Path:
-    # What is found depends on the finder, too: this very file and the version of Python's parser.
-    finder = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:12]
-    return _ROOT / ".cortax" / f"sources-{platform.python_version()}-{finder}.json"
+    return _ROOT / ".cortax" / f"sources-{platform.python_version()}-{_FINDER}.json"
 
 
 def _recall_sources() -> None:
     try:
         _known_sources.update(json.loads(_sources_file().read_text()))
-    except (OSError, ValueError):
+    except (OSError, ValueError, TypeError):
         return  # there is none, or it is damaged: everything is parsed again
 
 
@@ -278,6 +289,44 @@ def manifest_text(module: str, root: str | os.PathLike[str] = _ROOT) -> str:
     lines.append(f"python {platform.python_version()} {platform.python_implementation()} {platform.machine()}")
     lines += [f"{name} {version}" for name, version in versions(elsewhere).items()]
     return "\n".join(lines) + "\n"
+
+
+def class_code(classes: Iterable[str | None]) -> dict[str, str]:
+    """Say what the classes depend on that a study names: no import statement of the project leads to them.
+
+    Parameters
+    ----------
+    classes : "module:Class", or None
+
+    Raises
+    ------
+    ProjectError
+        A module is neither of the project nor of an installed package.
+    """
+    code: dict[str, str] = {}
+    for module in sorted({name.partition(":")[0] for name in classes if name}):
+        if module.partition(".")[0] in PACKAGES:
+            code[module] = hashlib.sha256(manifest_text(module).encode()).hexdigest()
+        elif found := versions([module.partition(".")[0]]):
+            code |= found
+        else:
+            raise ProjectError(f"{module}: a pipeline's class must come from an installed package or from the project")
+    return code
+
+
+def check_class_code(classes: Iterable[str | None], planned: Mapping[str, str]) -> None:
+    """Make sure that the classes are still those that the build planned with; before and after their use.
+
+    They are imported by the job itself, not with its method: whoever edits one while jobs wait would
+    have its results filed under the code of before.
+
+    Raises
+    ------
+    ProjectError
+        One was edited.
+    """
+    if class_code(classes) != planned:
+        raise ProjectError(f"{sorted(filter(None, classes))}: edited since the build began; start it again")
 
 
 def manifest_path(module: str, root: str | os.PathLike[str] = _ROOT) -> Path:

@@ -7,7 +7,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 from cortax.errors import InputError
@@ -104,9 +104,11 @@ class DigestMemory:
         """Write what was learnt since the last save."""
         if not self._new:
             return
-        self._path.parent.mkdir(parents=True, exist_ok=True)
         rows: Iterable[tuple[object, ...]] = ((key, *stamp, sha) for key, (stamp, sha) in self._new.items())
-        with closing(sqlite3.connect(self._path, timeout=30)) as database, database:
-            database.execute(_SCHEMA)
-            database.executemany("INSERT OR REPLACE INTO digests VALUES (?, ?, ?, ?, ?, ?)", rows)
+        # A cache that cannot be written (a full disk) costs time, and must not hide what else went wrong.
+        with suppress(OSError, sqlite3.Error):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with closing(sqlite3.connect(self._path, timeout=30)) as database, database:
+                database.execute(_SCHEMA)
+                database.executemany("INSERT OR REPLACE INTO digests VALUES (?, ?, ?, ?, ?, ?)", rows)
         self._new = {}

@@ -15,6 +15,7 @@ __all__ = ["Outputs", "check", "damage", "read", "record"]
 
 NAME = "outputs.json"
 DEEP_BELOW = 256 << 20
+_FIELDS = {"size", "sha256", "mtime_ns", "result"}
 
 
 @dataclass(frozen=True)
@@ -89,26 +90,29 @@ def read(folder: str | os.PathLike[str]) -> Outputs:
     path = Path(folder) / NAME
     try:
         content = json.loads(path.read_text())
-        return Outputs(str(content["method"]), str(content["name"]), str(content["digest"]), dict(content["files"]))
+        files = dict(content["files"])
+        if any(_FIELDS - set(file) for file in files.values()):
+            raise ValueError("a file without " + ", ".join(sorted(_FIELDS)))
+        return Outputs(str(content["method"]), str(content["name"]), str(content["digest"]), files)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ProjectError(f"{path}: no readable record of this job's results ({error})") from error
 
 
 def check(folder: str | os.PathLike[str]) -> None:
-    """Make sure that a job's files are what it saved; every reader of a job calls this first.
+    """Make sure that a job's results are what it saved; every reader of a job calls this first.
 
     Files up to 256 MB are digested, larger ones only where size or time stamp tell of a change.
 
     Raises
     ------
     ProjectError
-        A file is missing or altered; the message names it and says that a build repairs it.
+        A file is missing or altered; the message names it and says how to repair it.
     """
-    if found := damage(folder, deep_below=DEEP_BELOW):
-        raise ProjectError(f"{os.fspath(folder)}: {'; '.join(found)}; a build repairs it")
+    if found := damage(folder, deep_below=DEEP_BELOW, results_only=True):
+        raise ProjectError(f"{os.fspath(folder)}: {'; '.join(found)}; run `cortax verify`, then build again")
 
 
-def damage(folder: str | os.PathLike[str], *, deep_below: float = 0) -> list[str]:
+def damage(folder: str | os.PathLike[str], *, deep_below: float = 0, results_only: bool = False) -> list[str]:
     """Say what is wrong with a job's files; nothing when they are intact.
 
     Parameters
@@ -118,6 +122,8 @@ def damage(folder: str | os.PathLike[str], *, deep_below: float = 0) -> list[str
     deep_below : number of bytes
         Digest every file smaller than this. Others are digested where their size is right and their time
         stamp is not the recorded one, which is what a copied workdir or a hand in the file looks like.
+    results_only : bool
+        Leave out the files that only people read.
     """
     folder = Path(folder)
     try:
@@ -126,6 +132,8 @@ def damage(folder: str | os.PathLike[str], *, deep_below: float = 0) -> list[str
         return [str(error)]
     found = []
     for name, file in recorded.files.items():
+        if results_only and not file["result"]:
+            continue
         path = folder / name
         try:
             stat = path.stat()
