@@ -149,3 +149,25 @@ def test_methods_set_the_rules_before_numpy():
         "assert {p['num_threads'] for p in threadpoolctl.threadpool_info()} == {1}"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, env={"OPENBLAS_NUM_THREADS": "7"})
+
+
+def test_a_class_that_a_study_names_counts_with_all_that_it_imports(tree, monkeypatch):
+    """Edited between plan and job, or while it is used, it stops the job."""
+    monkeypatch.setattr(module, "manifest_text", lambda name: manifest_text(name, tree))
+    classes = ["cortax.helper:Mine", None]
+    planned = module.class_code(classes)
+    module.check_class_code(classes, planned)
+    (tree / "cortax/deep/inner.py").write_text("ONE = -5\n")
+    with pytest.raises(ProjectError, match=r"cortax\.helper:Mine.*edited since the build began"):
+        module.check_class_code(classes, planned)
+
+
+def test_a_class_from_nowhere_is_refused():
+    with pytest.raises(ProjectError, match="nowhere: a pipeline's class must come from"):
+        module.class_code(["nowhere:Mine"])
+
+
+def test_a_star_may_stand_for_modules(tree):
+    (tree / "cortax/deep/__init__.py").write_text("__all__ = ['inner']\n")
+    (tree / "methods/a_job.py").write_text("from cortax.deep import *\n")
+    assert "cortax.deep.inner" in closure("methods.a_job", tree)[0]
