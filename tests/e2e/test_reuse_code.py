@@ -3,6 +3,8 @@
 import os
 import re
 import shutil
+import subprocess
+import sys
 import time
 
 ALL = ["load", "parcellate", "parcellate", "phenotype", "split", "tune", "tune", "evaluate", "evaluate", "scores"]
@@ -147,3 +149,14 @@ def test_a_refactoring_of_load(project):
     run = project.run()
     assert run.made == ["load"]
     assert "same results as" in run.text
+
+
+def test_quick_run_after_another_process_has_seen_the_edit(project):
+    """Whoever imports the methods rewrites the manifests: what counts is the code that the server runs."""
+    settle()
+    project.edit("cortax/scores.py", "__all__ =", "SEEN = 1\n__all__ =")
+    subprocess.run([sys.executable, "-c", "import methods.a_evaluate"], cwd=project.root, env=project.env, check=True)
+    quick = project.run("-q", check=False)
+    assert quick.code != 0
+    assert "the server has not loaded the present code of 'evaluate'" in quick.text
+    assert project.run().made == ["evaluate", "evaluate"]
