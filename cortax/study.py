@@ -99,6 +99,14 @@ class Splits(_Section):
     n_bins: int = Field(default=5, ge=2)
 
 
+class Strategy(_Section):
+    """How a LightGBM pipeline is searched, where that is not every configuration on every inner fold."""
+
+    staged: bool = False
+    racing: bool = False
+    sampler: Literal["random", "tpe"] = "random"
+
+
 class Pipeline(_Section):
     """A family of models, how many configurations of it are tried, and on which parcellations."""
 
@@ -108,6 +116,17 @@ class Pipeline(_Section):
     space: dict[str, Any] = {}
     regression: str | None = None
     classification: str | None = None
+    solver: Literal["fast", "scikit-learn"] = "fast"
+    strategy: Strategy = Strategy()
+
+    @model_validator(mode="after")
+    def _own_strategy(self) -> Pipeline:
+        if self.strategy != Strategy():
+            if self.kind != "lgbm":
+                raise ValueError(f"strategy goes with kind = 'lgbm' only; got kind = {self.kind!r}")
+            if self.solver != "fast":
+                raise ValueError(f"strategy goes with solver = 'fast' only; got solver = {self.solver!r}")
+        return self
 
     @model_validator(mode="after")
     def _own_classes(self) -> Pipeline:

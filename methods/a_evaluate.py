@@ -9,21 +9,31 @@ from cortax.grid.pool import SharedQueue
 from cortax.intervals import score_targets
 from cortax.provenance import outputs
 from cortax.provenance.closure import check_class_code, manifest
-from cortax.search.evaluate import collect_evaluations, evaluate_chosen
+from cortax.search.cells import Problem
+from cortax.search.evaluations import collect_evaluations
 from cortax.search.pipelines import pipeline_kind
-from cortax.search.reference import all_cells
+from cortax.search.refit import evaluate_batch
+from cortax.search.solvers import plan_batches, solver_modules
 from cortax.search.store import open_search
 from cortax.search.store_evaluation import save_evaluation
 
 description = "Refit the chosen configurations, predict out of fold, and score"
 depend_extra = manifest(__name__)
-options = {"choose": "", "metrics": {}, "n_bootstrap": 1000, "confidence": 0.95, "seed": 0}
+options = {
+    "choose": "",
+    "metrics": {},
+    "n_bootstrap": 1000,
+    "confidence": 0.95,
+    "code": {},  # what the pipeline's own classes and solver depend on
+    "seed": 0,
+}
 jobs = ("regions", "split", "tune")
 
 
 def _check_code():
     pipeline = open_search(jobs.tune.path).pipeline
-    check_class_code([pipeline["regression"], pipeline["classification"]], pipeline["estimator_code"])
+    solvers = solver_modules(pipeline["kind"]) if pipeline["solver"] == "fast" else []
+    check_class_code([pipeline["regression"], pipeline["classification"], *solvers], options.code)
 
 
 def prepare():
@@ -31,54 +41,56 @@ def prepare():
         outputs.check(source.path)
     _check_code()
     cohort, folds = open_cohort(jobs.split.path), open_folds(jobs.split.path)
-    regions = open_regions(jobs.regions.path)
-    values = regions.values[rows_of(cohort, regions.subjects, f"job {jobs.regions}")]
-    cells = all_cells(len(cohort.target_names), folds.n_outer)
-    return cohort, folds, values, regions.columns, cells, SharedQueue(len(cells))
+    regions, search = open_regions(jobs.regions.path), open_search(jobs.tune.path)
+    problem = Problem(
+        regions=regions.values[rows_of(cohort, regions.subjects, f"job {jobs.regions}")],
+        targets=cohort.targets,
+        tasks=cohort.tasks,
+        names=cohort.target_names,
+        folds=folds,
+        kind=search.pipeline["kind"],
+        configs=search.configs,
+        confounds=cohort.confounds,
+        seed=search.pipeline["seed"],
+        plain=search.pipeline["solver"] == "scikit-learn",
+    )
+    batches = plan_batches(problem)
+    return problem, search, batches, SharedQueue(len(batches)), cohort.groups, regions.columns
 
 
 def analysis(sliceno, prepare_res):  # noqa: ARG001 - Exax asks for it
-    cohort, folds, values, _, cells, queue = prepare_res
-    search = open_search(jobs.tune.path)
-    pipeline = search.pipeline
-    estimators = {task: pipeline[task] for task in ("regression", "classification") if pipeline[task]}
-    kind = pipeline_kind(pipeline["kind"], estimators, name=pipeline["kind"])
+    problem, search, batches, queue, _, _ = prepare_res
+    estimators = {task: search.pipeline[task] for task in ("regression", "classification") if search.pipeline[task]}
+    pipeline = pipeline_kind(problem.kind, estimators, name=problem.kind)
     done = {}
-    with status("cells") as update:
+    with status("batches") as update:
         for number in queue:
             update(f"{number + 1}/{queue.n}")
-            target, outer = cells[number]
-            task = cohort.tasks[target]
-            done[target, outer] = evaluate_chosen(
-                values,
-                cohort.targets[:, target],
-                folds,
-                outer,
-                scores=search.scores[target, outer],
-                kind=kind,
-                task=task,
-                configs=search.configs[task],
+            batch = batches[number]
+            done |= evaluate_batch(
+                problem,
+                batch,
+                pipeline,
+                scores={t: search.scores[t, batch.outer] for t in batch.targets},
+                configs={t: search.configs_of(t, batch.outer, problem.tasks[t]) for t in batch.targets},
                 rule=options.choose,
-                target=cohort.target_names[target],
-                confounds=cohort.confounds,
-                seed=pipeline["seed"],
             )
     return done
 
 
 def synthesis(job, prepare_res, analysis_res):
-    cohort, folds, _, columns, _, _ = prepare_res
+    problem, _, _, _, groups, columns = prepare_res
     done = {cell: found for part in analysis_res for cell, found in part.items()}
     _check_code()
-    found = collect_evaluations(done, len(cohort.target_names), folds)
+    found = collect_evaluations(done, len(problem.names), problem.folds)
     table = score_targets(
         found.predictions,
         found.labels,
-        cohort.targets,
-        folds.test,
-        cohort.groups,
-        names=cohort.target_names,
-        tasks=cohort.tasks,
+        problem.targets,
+        problem.folds.test,
+        groups,
+        names=problem.names,
+        tasks=problem.tasks,
         metrics=options.metrics,
         n_bootstrap=options.n_bootstrap,
         confidence=options.confidence,

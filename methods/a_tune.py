@@ -8,9 +8,10 @@ from cortax.folds import open_folds
 from cortax.grid.pool import SharedQueue
 from cortax.provenance import outputs
 from cortax.provenance.closure import check_class_code, manifest
+from cortax.search.cells import Problem, collect
 from cortax.search.pipelines import pipeline_kind
-from cortax.search.reference import all_cells, collect, search_cell
-from cortax.search.spaces import sample_configs
+from cortax.search.solvers import plan_batches, search_batch, solver_modules, warm_up
+from cortax.search.spaces import sample_configs, search_space
 from cortax.search.store import save_search
 
 description = "Score every configuration of one pipeline on the inner folds, for all targets and outer folds"
@@ -21,11 +22,18 @@ options = {
     "space": {},
     "regression": None,  # "module:Class" of a pipeline of kind "sklearn"
     "classification": None,
-    "estimator_code": {},  # what that class depends on
+    "solver": "fast",
+    "strategy": {},
+    "code": {},  # what that class and the solver depend on
     "scorers": {},
     "seed": 0,
 }
 jobs = ("regions", "split")
+
+
+def _check_code():
+    solvers = solver_modules(options.kind) if options.solver == "fast" else []
+    check_class_code([options.regression, options.classification, *solvers], options.code)
 
 
 def _pipeline():
@@ -33,8 +41,11 @@ def _pipeline():
     return pipeline_kind(options.kind, estimators, name=options.kind)
 
 
-def _check_code():
-    check_class_code([options.regression, options.classification], options.estimator_code)
+def _strategy(tasks):
+    strategy = dict(options.strategy)
+    if strategy == {"racing": False, "sampler": "random", "staged": False}:
+        return {}
+    return {**strategy, "space": {task: search_space(options.kind, task, options.space) for task in tasks}}
 
 
 def prepare():
@@ -43,44 +54,45 @@ def prepare():
         outputs.check(source.path)
     cohort, folds = open_cohort(jobs.split.path), open_folds(jobs.split.path)
     regions = open_regions(jobs.regions.path)
-    configs = {
-        task: sample_configs(options.kind, task, options.n_configs, seed=options.seed, space=options.space)
-        for task in sorted(set(cohort.tasks))
-    }
-    values = regions.values[rows_of(cohort, regions.subjects, f"job {jobs.regions}")]
-    cells = all_cells(len(cohort.target_names), folds.n_outer)
-    return cohort, folds, values, configs, cells, SharedQueue(len(cells))
+    tasks = sorted(set(cohort.tasks))
+    problem = Problem(
+        regions=regions.values[rows_of(cohort, regions.subjects, f"job {jobs.regions}")],
+        targets=cohort.targets,
+        tasks=cohort.tasks,
+        names=cohort.target_names,
+        folds=folds,
+        kind=options.kind,
+        configs={
+            task: sample_configs(options.kind, task, options.n_configs, seed=options.seed, space=options.space)
+            for task in tasks
+        },
+        scorers=dict(options.scorers),
+        confounds=cohort.confounds,
+        seed=options.seed,
+        strategy=_strategy(tasks),
+        plain=options.solver == "scikit-learn",
+    )
+    warm_up(problem, _pipeline())
+    batches = plan_batches(problem)
+    return problem, batches, SharedQueue(len(batches))
 
 
 def analysis(sliceno, prepare_res):  # noqa: ARG001 - Exax asks for it
-    cohort, folds, values, configs, cells, queue = prepare_res
+    problem, batches, queue = prepare_res
     done = {}
-    with status("cells") as update:
+    with status("batches") as update:
         for number in queue:
             update(f"{number + 1}/{queue.n}")
-            target, outer = cells[number]
-            done[target, outer] = search_cell(
-                values,
-                cohort.targets[:, target],
-                folds,
-                outer,
-                kind=_pipeline(),
-                task=cohort.tasks[target],
-                configs=configs[cohort.tasks[target]],
-                target=cohort.target_names[target],
-                scorer=options.scorers[cohort.tasks[target]],
-                confounds=cohort.confounds,
-                seed=options.seed,
-            )
+            done |= search_batch(problem, batches[number], _pipeline())
     return done
 
 
 def synthesis(job, prepare_res, analysis_res):
-    cohort, folds, _, configs, _, _ = prepare_res
+    problem, _, _ = prepare_res
     done = {cell: found for part in analysis_res for cell, found in part.items()}
     _check_code()
-    result = collect(done, len(cohort.target_names), folds, configs)
-    about = {key: options[key] for key in ("kind", "regression", "classification", "estimator_code", "seed")}
-    results, others = save_search(job.path, result, configs, about)
+    result = collect(done, len(problem.names), problem.folds, problem.configs)
+    about = {key: options[key] for key in ("kind", "regression", "classification", "solver", "seed")}
+    results, others = save_search(job.path, result, problem.configs, about)
     print(f"{len(done)} cells, {int(result.not_converged.sum())} fits not converged, {len(result.failures)} failed")
     outputs.record(job.path, results, others, method=job.method, name=job.params.caption)

@@ -12,7 +12,8 @@ from sklearn.preprocessing import RobustScaler
 from cortax.errors import SearchError
 from cortax.folds import make_folds
 from cortax.search.choose import choose
-from cortax.search.evaluate import collect_evaluations, evaluate, evaluate_cell, evaluate_chosen
+from cortax.search.evaluate import evaluate, evaluate_cell, evaluate_chosen
+from cortax.search.evaluations import collect_evaluations
 from cortax.search.pipelines import PIPELINES, make, pipeline_kind
 from cortax.search.reference import search
 from cortax.search.spaces import content_seed, sample_configs

@@ -15,8 +15,10 @@ from sklearn.svm import SVC
 
 from cortax.errors import SearchError
 from cortax.folds import make_folds
+from cortax.search.cells import collect
 from cortax.search.pipelines import PIPELINES, PipelineKind, pipeline_kind
-from cortax.search.reference import check_scorer, collect, search, search_cell
+from cortax.search.reference import search, search_cell
+from cortax.search.scoring import check_scorer
 from cortax.search.spaces import sample_configs
 
 NAMES, TASKS = ["iq", "sex"], ["regression", "classification"]

@@ -16,7 +16,7 @@ from cortax.folds import check_targets, make_folds
 from cortax.parcellation.specs import check_spec
 from cortax.scores import get_metric
 from cortax.search.pipelines import make_back, pipeline_kind
-from cortax.search.reference import check_scorer
+from cortax.search.scoring import check_scorer
 from cortax.search.spaces import sample_configs
 from cortax.study import Pipeline, Study
 

@@ -11,6 +11,7 @@ from cortax.data.map_files import find_maps, inventory
 from cortax.errors import StudyError
 from cortax.parcellation.spec_files import spec_digests
 from cortax.provenance.closure import class_code
+from cortax.search.solvers import solver_modules
 from cortax.study import Study
 
 __all__ = ["JobSpec", "plan"]
@@ -121,10 +122,11 @@ def _models(study: Study, name: str, region_jobs: dict[str, str]) -> list[JobSpe
     names = study.parcellations_of(name)
     if not names:
         raise StudyError(f"pipelines.{name}: no parcellation is left for it")
-    code = class_code([pipeline.regression, pipeline.classification])
-    options = {**pipeline.model_dump(exclude={"parcellations"}), "estimator_code": code}
+    classes = [pipeline.regression, pipeline.classification]
+    code = class_code([*classes, *(solver_modules(pipeline.kind) if pipeline.solver == "fast" else [])])
+    options = {**pipeline.model_dump(exclude={"parcellations"}), "code": code}
     tune = _sorted({**options, "scorers": study.search.model_dump(), "seed": study.seed})
-    evaluate = _sorted({**study.evaluate.model_dump(), "seed": study.seed})
+    evaluate = _sorted({**study.evaluate.model_dump(), "code": code, "seed": study.seed})
     jobs = []
     for regions in names:
         inputs: dict[str, str | list[str]] = {"regions": region_jobs[regions], "split": "split"}

@@ -49,6 +49,7 @@ INERT = frozenset(
     certifi charset-normalizer idna packaging requests six typing-extensions tzdata urllib3
     annotated-doc annotated-types click markdown-it-py mdurl pydantic pydantic-core pygments rich
     shellingham typer typing-inspection setproctitle bottle waitress setuptools importlib-resources
+    alembic colorlog greenlet mako markupsafe pyyaml sqlalchemy tqdm
     """.split()
 )
 

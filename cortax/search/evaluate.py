@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,9 +12,10 @@ import numpy.typing as npt
 
 from cortax.errors import SearchError
 from cortax.folds import Folds, fold_parts
+from cortax.search.cells import Configs, Floats, all_cells, check_input
 from cortax.search.choose import choose, complexity
+from cortax.search.evaluations import CellEvaluation, Evaluation, collect_evaluations, failed_cell
 from cortax.search.pipelines import (
-    LinearModel,
     PipelineKind,
     calibrated,
     fit_counting,
@@ -23,85 +23,10 @@ from cortax.search.pipelines import (
     make,
     make_back,
 )
-from cortax.search.reference import Configs, Failure, Floats, Ints, all_cells, check_input, columns
+from cortax.search.reference import columns
 from cortax.search.spaces import content_seed
 
-__all__ = [
-    "CellEvaluation",
-    "Evaluation",
-    "collect_evaluations",
-    "evaluate",
-    "evaluate_cell",
-    "evaluate_chosen",
-]
-
-
-@dataclass(frozen=True, eq=False)
-class CellEvaluation:
-    """One target in one outer fold.
-
-    Attributes
-    ----------
-    rows : int array of shape (n_test,)
-        Subjects that are tested: those of the fold whose target is known.
-    predictions : float64 array of shape (n_test,)
-        The value, or the probability of class 1.
-    labels : float64 array of shape (n_test,)
-        The class, by the rule that the search scored: an SVM's is the sign of its decision, not whether
-        its calibrated probability exceeds a half. NaN in regression.
-    linear : LinearModel or None
-    chosen : int
-        Number of the configuration; -1 where there is none.
-    train_rows : int
-    not_converged : int
-    seconds : float
-    failure : str
-        Why there is nothing else; empty where there is.
-    """
-
-    rows: Ints
-    predictions: Floats
-    labels: Floats
-    linear: LinearModel | None
-    chosen: int
-    train_rows: int
-    not_converged: int
-    seconds: float
-    failure: str = ""
-
-
-@dataclass(frozen=True, eq=False)
-class Evaluation:
-    """All targets and outer folds.
-
-    Attributes
-    ----------
-    predictions, labels : float64 arrays of shape (n_repeats, n_targets, n_subjects)
-        See `CellEvaluation`. NaN where the target is, where a cell failed or was not asked for.
-    chosen : int array of shape (n_targets, n_outer)
-        Number of the configuration; -1 where there is none.
-    coefficients : float64 array of shape (n_targets, n_outer, n_regions), or None
-        Of a linear pipeline, per unit of the original regions. None if no cell is linear.
-    confound_coefficients : float64 array of shape (n_targets, n_outer, n_confounds), or None
-    intercepts : float64 array of shape (n_targets, n_outer), or None
-        The decision (of a classifier the log odds) is intercept + regions @ coefficients + confounds @
-        confound_coefficients, after missing values became training medians.
-    train_rows, not_converged : int arrays of shape (n_targets, n_outer)
-    seconds : float64 array of shape (n_targets, n_outer)
-    failures : tuple of dict
-        target (its number), outer, message.
-    """
-
-    predictions: Floats
-    labels: Floats
-    chosen: Ints
-    coefficients: Floats | None
-    confound_coefficients: Floats | None
-    intercepts: Floats | None
-    train_rows: Ints
-    not_converged: Ints
-    seconds: Floats
-    failures: tuple[Failure, ...]
+__all__ = ["choose_number", "evaluate", "evaluate_cell", "evaluate_chosen"]
 
 
 def evaluate_cell(
@@ -173,6 +98,23 @@ def _predict(model: Any, fitted: Any, X: Floats, task: str) -> tuple[Floats, Flo
     return np.asarray(model.predict_proba(X)[:, 1], dtype=np.float64), labels
 
 
+def choose_number(scores: npt.ArrayLike, configs: Configs, n_inner: int, *, rule: str, target: str) -> int:
+    """Return the number of the configuration that the rule chooses in a cell; -1 if all failed.
+
+    Raises
+    ------
+    SearchError
+        Scores are not of shape (n_configs or more, n_inner), or the rule is unknown.
+    """
+    inner_scores = np.asarray(scores, dtype=np.float64)[: len(configs)]
+    if inner_scores.shape != (len(configs), n_inner):
+        expected = (len(configs), n_inner)
+        raise SearchError(f"target {target!r}: scores have shape {inner_scores.shape}, expected {expected}")
+    if np.isnan(inner_scores.mean(axis=1)).all():
+        return -1
+    return int(choose(inner_scores, rule=rule, ranks=complexity(configs)))
+
+
 def evaluate_chosen(
     regions: npt.ArrayLike,
     y: npt.ArrayLike,
@@ -206,13 +148,9 @@ def evaluate_chosen(
         An argument is not allowed. A cell whose search or refit failed is no error but has a `failure`.
     """
     check_input(regions, folds)
-    inner_scores = np.asarray(scores, dtype=np.float64)[: len(configs)]
-    if inner_scores.shape != (len(configs), folds.n_inner):
-        expected = (len(configs), folds.n_inner)
-        raise SearchError(f"target {target!r}: scores have shape {inner_scores.shape}, expected {expected}")
-    if np.isnan(inner_scores.mean(axis=1)).all():
-        return _failed(f"target {target!r}, outer fold {outer}: every configuration failed in the search")
-    number = int(choose(inner_scores, rule=rule, ranks=complexity(configs)))
+    number = choose_number(scores, configs, folds.n_inner, rule=rule, target=target)
+    if number < 0:
+        return failed_cell(f"target {target!r}, outer fold {outer}: every configuration failed in the search")
     # A wrong task or parameter is the caller's mistake and must not look like a failed fit.
     make_back(kind, task, configs[number], seed=seed)
     try:
@@ -230,12 +168,7 @@ def evaluate_chosen(
             seed=seed,
         )
     except SearchError as error:
-        return _failed(str(error))
-
-
-def _failed(message: str) -> CellEvaluation:
-    empty = np.zeros(0)
-    return CellEvaluation(np.zeros(0, dtype=np.int64), empty, empty, None, -1, 0, 0, 0.0, message)
+        return failed_cell(str(error))
 
 
 def evaluate(
@@ -292,63 +225,3 @@ def evaluate(
         for t, outer in (all_cells(*expected) if cells is None else cells)
     }
     return collect_evaluations(done, len(names), folds)
-
-
-def collect_evaluations(done: Mapping[tuple[int, int], CellEvaluation], n_targets: int, folds: Folds) -> Evaluation:
-    """Put cells together, whoever evaluated them and in whatever order.
-
-    Parameters
-    ----------
-    done : mapping of (target, outer fold) to CellEvaluation
-    n_targets : int
-    folds : Folds
-
-    Raises
-    ------
-    SearchError
-        Every cell failed; the message is that of the first.
-    """
-    cells = sorted(done.items(), key=lambda item: item[0])
-    failures = tuple({"target": t, "outer": k, "message": c.failure} for (t, k), c in cells if c.failure)
-    if failures and len(failures) == len(cells):
-        raise SearchError(f"every cell failed; the first: {failures[0]['message']}")
-    predictions = np.full((int(folds.repeat.max()) + 1, n_targets, folds.n_subjects), np.nan)
-    labels = np.full(predictions.shape, np.nan)
-    chosen = np.full((n_targets, folds.n_outer), -1, dtype=np.int64)
-    train_rows, not_converged = np.zeros_like(chosen), np.zeros_like(chosen)
-    seconds = np.zeros(chosen.shape)
-    for (t, outer), cell in cells:
-        predictions[folds.repeat[outer], t, cell.rows] = cell.predictions
-        labels[folds.repeat[outer], t, cell.rows] = cell.labels
-        chosen[t, outer], train_rows[t, outer] = cell.chosen, cell.train_rows
-        not_converged[t, outer], seconds[t, outer] = cell.not_converged, cell.seconds
-    models = {key: cell.linear for key, cell in cells if cell.linear is not None}
-    coefficients, confound_coefficients, intercepts = _stack(chosen.shape, models)
-    return Evaluation(
-        predictions=predictions,
-        labels=labels,
-        chosen=chosen,
-        coefficients=coefficients,
-        confound_coefficients=confound_coefficients,
-        intercepts=intercepts,
-        train_rows=train_rows,
-        not_converged=not_converged,
-        seconds=seconds,
-        failures=failures,
-    )
-
-
-def _stack(
-    shape: tuple[int, ...], models: Mapping[tuple[int, int], LinearModel]
-) -> tuple[Floats, Floats, Floats] | tuple[None, None, None]:
-    """Coefficients of all cells, in the order of `Evaluation`."""
-    if not models:
-        return None, None, None
-    first = next(iter(models.values()))
-    coefficients = np.full((*shape, first.coefficients.size), np.nan)
-    confounds = np.full((*shape, first.confound_coefficients.size), np.nan)
-    intercepts = np.full(shape, np.nan)
-    for key, model in models.items():
-        coefficients[key], confounds[key] = model.coefficients, model.confound_coefficients
-        intercepts[key] = model.intercept
-    return coefficients, confounds, intercepts

@@ -41,6 +41,7 @@ __all__ = [
     "make_back",
     "make_front",
     "pipeline_kind",
+    "raw_model",
 ]
 
 Floats = npt.NDArray[np.float64]
@@ -263,11 +264,26 @@ def linear_model(pipeline: Pipeline) -> LinearModel | None:
     weights = np.asarray(estimator.coef_, dtype=np.float64).reshape(-1)
     if weights.shape != scale.scale_.shape:
         return None
-    coefficients = weights / scale.scale_
-    intercept = float(np.ravel(estimator.intercept_)[0] - coefficients @ scale.center_)
-    confounds = np.zeros(0)
-    if "confounds" in pipeline.named_steps:
-        regressor = pipeline.named_steps["confounds"]
-        confounds = -(regressor.coef_ @ coefficients)
-        intercept -= float(regressor.intercept_ @ coefficients)
-    return LinearModel(intercept, coefficients, confounds)
+    intercept = float(np.ravel(estimator.intercept_)[0])
+    return raw_model(weights, intercept, scale.center_, scale.scale_, pipeline.named_steps.get("confounds"))
+
+
+def raw_model(
+    weights: Floats, intercept: float, center: Floats, scale: Floats, regressor: ConfoundRegressor | None
+) -> LinearModel:
+    """Undo scaling and removal of confounds in the coefficients of a model of transformed columns.
+
+    Parameters
+    ----------
+    weights, center, scale : float64 arrays of shape (n_features,)
+    intercept : float
+    regressor : ConfoundRegressor, fitted, or None
+    """
+    coefficients = weights / scale
+    intercept = float(intercept - coefficients @ center)
+    if regressor is None:
+        return LinearModel(intercept, coefficients, np.zeros(0))
+    # What the confounds explain wholly is 0, whatever the raw columns hold.
+    coefficients = np.where(regressor.explained_, 0.0, coefficients)
+    intercept -= float(regressor.intercept_ @ coefficients)
+    return LinearModel(intercept, coefficients, -(regressor.coef_ @ coefficients))

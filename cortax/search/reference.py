@@ -5,79 +5,21 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.metrics import get_scorer, get_scorer_names
 
-from cortax.errors import SearchError, choices
+from cortax.errors import SearchError
 from cortax.folds import Folds, fold_parts
+from cortax.search.cells import SCORERS, CellSearch, Configs, Failure, SearchResult, all_cells, check_input, collect
 from cortax.search.pipelines import PipelineKind, fit_counting, make_back, make_front
+from cortax.search.scoring import check_scorer
 from cortax.search.spaces import content_seed
 
-__all__ = [
-    "SCORERS",
-    "CellSearch",
-    "SearchResult",
-    "all_cells",
-    "check_input",
-    "check_scorer",
-    "collect",
-    "columns",
-    "search",
-    "search_cell",
-]
-
-SCORERS = {"regression": "explained_variance", "classification": "matthews_corrcoef"}
+__all__ = ["columns", "search", "search_cell"]
 
 Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
-Configs = Sequence[Mapping[str, Any]]
-Failure = dict[str, Any]
-
-
-@dataclass(frozen=True, eq=False)
-class CellSearch:
-    """Search of one target in one outer fold.
-
-    Attributes
-    ----------
-    scores : float64 array of shape (n_configs, n_inner)
-        NaN where the fit or its score failed.
-    not_converged : int array of shape (n_configs, n_inner)
-        Fits that stopped before they converged. Their scores count.
-    seconds : float
-    failures : tuple of dict
-        target, outer, inner, config (-1: the front end, so all of them), kind (of exception), message.
-    """
-
-    scores: Floats
-    not_converged: Ints
-    seconds: float
-    failures: tuple[Failure, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class SearchResult:
-    """Search of many cells.
-
-    Attributes
-    ----------
-    scores : float64 array of shape (n_targets, n_outer, n_configs, n_inner)
-        NaN where a fit failed, in cells that were not asked for, and beyond a task's own configurations
-        where the other task has more.
-    seconds : float64 array of shape (n_targets, n_outer)
-    not_converged : int array of the shape of scores
-    failures : tuple of dict
-        See `CellSearch`; by target, outer fold, inner fold and configuration.
-    """
-
-    scores: Floats
-    seconds: Floats
-    not_converged: Ints
-    failures: tuple[Failure, ...]
 
 
 def columns(regions: npt.ArrayLike, confounds: npt.ArrayLike | None) -> tuple[Floats, int]:
@@ -89,13 +31,6 @@ def columns(regions: npt.ArrayLike, confounds: npt.ArrayLike | None) -> tuple[Fl
     if C.ndim != 2 or len(C) != len(X):
         raise SearchError(f"confounds must be of shape ({len(X)}, n_confounds); got {C.shape}")
     return np.hstack([X, C]), C.shape[1]
-
-
-def check_input(regions: npt.ArrayLike, folds: Folds) -> None:
-    """Raise a SearchError unless regions are a matrix of the subjects of the folds."""
-    shape = np.shape(regions)
-    if len(shape) != 2 or shape[0] != folds.n_subjects or not shape[1]:
-        raise SearchError(f"regions have shape {shape}; the folds are of {folds.n_subjects} subjects")
 
 
 def search_cell(
@@ -173,13 +108,6 @@ def search_cell(
     return CellSearch(scores, not_converged, time.perf_counter() - start, tuple(failures))
 
 
-def check_scorer(name: str, task: str) -> Any:
-    """Return the scorer of that name, a function (estimator, X, y), or raise a SearchError."""
-    if name not in get_scorer_names():
-        raise SearchError(f"scorer of {task!r}: {choices(name, get_scorer_names())}")
-    return get_scorer(name)
-
-
 def _typed(y: Floats, task: str) -> npt.NDArray[Any]:
     return y.astype(np.int64) if task == "classification" else y
 
@@ -195,11 +123,6 @@ def _failure(number: int, error: Exception) -> Failure:
     if isinstance(error, MemoryError):
         raise error
     return {"config": number, "kind": type(error).__name__, "message": str(error)}
-
-
-def all_cells(n_targets: int, n_outer: int) -> list[tuple[int, int]]:
-    """Return every (target, outer fold)."""
-    return list(itertools.product(range(n_targets), range(n_outer)))
 
 
 def search(
@@ -260,42 +183,3 @@ def search(
         for t, outer in (all_cells(len(names), folds.n_outer) if cells is None else cells)
     }
     return collect(done, len(names), folds, configs_by_task)
-
-
-def collect(
-    done: Mapping[tuple[int, int], CellSearch],
-    n_targets: int,
-    folds: Folds,
-    configs_by_task: Mapping[str, Configs],
-) -> SearchResult:
-    """Put cells together, whoever searched them and in whatever order.
-
-    Parameters
-    ----------
-    done : mapping of (target, outer fold) to CellSearch
-    n_targets : int
-    folds : Folds
-    configs_by_task : mapping of task to configurations
-
-    Raises
-    ------
-    SearchError
-        Not a single fit succeeded; the message is that of the first failure.
-    """
-    n_configs = max(len(configs) for configs in configs_by_task.values())
-    scores = np.full((n_targets, folds.n_outer, n_configs, folds.n_inner), np.nan)
-    not_converged = np.zeros(scores.shape, dtype=np.int64)
-    seconds = np.zeros(scores.shape[:2])
-    failures: list[Failure] = []
-    for key, cell in sorted(done.items(), key=lambda item: item[0]):
-        scores[key][: len(cell.scores)] = cell.scores
-        not_converged[key][: len(cell.scores)] = cell.not_converged
-        seconds[key] = cell.seconds
-        failures += cell.failures
-    if failures and np.isnan(scores).all():
-        first = failures[0]
-        raise SearchError(
-            f"every fit failed; the first: target {first['target']!r}, outer fold {first['outer']}, "
-            f"inner fold {first['inner']}, configuration {first['config']}: {first['kind']}: {first['message']}"
-        )
-    return SearchResult(scores, seconds, not_converged, tuple(failures))

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cortax.search.reference import SearchResult
+from cortax.search.cells import SearchResult
 
 __all__ = ["StoredSearch", "open_search", "save_search"]
 
@@ -24,13 +24,20 @@ class StoredSearch:
     ----------
     scores : float64 array of shape (n_targets, n_outer, n_configs, n_inner)
     configs : dict of task to list of configurations
+    own_configs : dict of (target, outer fold) to list of configurations
+        Of the cells that have their own.
     pipeline : dict
         What the pipeline was made from, and its seed.
     """
 
     scores: npt.NDArray[np.float64]
     configs: dict[str, list[dict[str, Any]]]
+    own_configs: dict[tuple[int, int], list[dict[str, Any]]]
     pipeline: dict[str, Any]
+
+    def configs_of(self, target: int, outer: int, task: str) -> list[dict[str, Any]]:
+        """Return what the rows of scores of a cell stand for."""
+        return self.own_configs.get((target, outer), self.configs[task])
 
 
 def save_search(
@@ -39,7 +46,8 @@ def save_search(
     """Write a search into a folder; return the names of its results, and of what else it wrote (timings)."""
     folder = Path(folder)
     np.savez(folder / "search.npz", scores=result.scores, not_converged=result.not_converged)
-    about = {"configs": configs, "failures": result.failures, "pipeline": pipeline}
+    own = [{"target": t, "outer": k, "configs": found} for (t, k), found in sorted(result.configs.items())]
+    about = {"configs": configs, "own_configs": own, "failures": result.failures, "pipeline": pipeline}
     (folder / "search.json").write_text(json.dumps(about, indent=1, sort_keys=True))
     np.save(folder / "seconds.npy", result.seconds)
     return ["search.npz", "search.json"], ["seconds.npy"]
@@ -49,4 +57,5 @@ def open_search(folder: str | Path) -> StoredSearch:
     """Read what `save_search` wrote."""
     about = json.loads((Path(folder) / "search.json").read_text())
     with np.load(Path(folder) / "search.npz", allow_pickle=False) as stored:
-        return StoredSearch(stored["scores"], about["configs"], about["pipeline"])
+        own = {(cell["target"], cell["outer"]): cell["configs"] for cell in about["own_configs"]}
+        return StoredSearch(stored["scores"], about["configs"], own, about["pipeline"])

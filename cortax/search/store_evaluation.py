@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from cortax.search.evaluate import Evaluation
+from cortax.search.evaluations import Evaluation
 
 __all__ = ["save_evaluation"]
 
