@@ -3,10 +3,14 @@
 import os
 from pathlib import Path
 
+from cortax.errors import ProjectError
 from cortax.grid.build import build_studies
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
 def main(urd, job):
-    return build_studies(urd, job, os.environ["CORTAX_STUDIES"].split(os.pathsep), ROOT)
+    files = os.environ.get("CORTAX_STUDIES", "")
+    if not files:
+        raise ProjectError("CORTAX_STUDIES must name the study files; `cortax build NAME` sets it")
+    return build_studies(urd, job, files.split(os.pathsep), ROOT)

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 from cortax import cli
 from cortax.errors import ProjectError, StudyError
 from cortax.grid.results import best, build_log, filtered, left_out, score_table, summary
+from cortax.provenance import outputs
 
 VALUES = {
     # target, metric: value of each parcellation
@@ -99,7 +100,11 @@ def root(tmp_path, monkeypatch):
     (tmp_path / "accelerator.conf").touch()
     (tmp_path / "studies").mkdir()
     (tmp_path / "results" / "mini").mkdir(parents=True)
-    scores().to_parquet(tmp_path / "results" / "mini" / "scores.parquet")
+    job = tmp_path / "workdirs" / "main" / "main-3"
+    job.mkdir(parents=True)
+    scores().to_parquet(job / "scores.parquet")
+    outputs.record(job, ["scores.parquet"], method="scores", name="mini/scores")
+    (tmp_path / "results" / "mini" / "scores.parquet").symlink_to(job / "scores.parquet")
     ran = {"scores": {"job": "main-3", "seconds": 1.25, "why": ["evaluate changed"], "same_as": "main-1"}}
     log = {"jobs": {"load": "main-0", "split": "main-2", "scores": "main-3"}, "ran": ran}
     (tmp_path / "results" / "mini" / "build.json").write_text(json.dumps(log))
@@ -145,6 +150,17 @@ def test_why_names_job_seconds_and_what_stands_for_it(root):
 def test_a_study_that_was_not_built(root, look):
     with pytest.raises(ProjectError, match=r"no results of study 'minni': .*did you mean 'mini'"):
         look(root, "minni")
+
+
+def test_an_altered_table_is_not_shown(root):
+    path = root / "workdirs" / "main" / "main-3" / "scores.parquet"
+    table = pd.read_parquet(path)
+    table.assign(value=0.99).to_parquet(path)
+    done = run("mini", "--best")
+    assert isinstance(done.exception, ProjectError)
+    assert "scores.parquet has" in str(done.exception)
+    assert "cortax verify" in str(done.exception)
+    assert "0.99" not in done.output
 
 
 def test_nothing_was_built(root):

@@ -11,6 +11,7 @@ import pandas as pd
 
 from cortax.errors import ProjectError, StudyError, choices
 from cortax.project import jobs_folder
+from cortax.provenance import outputs
 from cortax.scores import METRICS
 
 __all__ = ["best", "build_log", "filtered", "left_out", "score_table", "summary"]
@@ -31,9 +32,11 @@ def score_table(root: Path, study: str) -> pd.DataFrame:
     Raises
     ------
     ProjectError
-        The study has not been built here.
+        The study has not been built here, or its table was altered since.
     """
-    return pd.read_parquet(_linked(root, study, "scores.parquet"))
+    path = _linked(root, study, "scores.parquet").resolve()
+    outputs.check(path.parent)
+    return pd.read_parquet(path)
 
 
 def build_log(root: Path, study: str) -> dict[str, Any]:

@@ -53,6 +53,9 @@ INERT = frozenset(
     """.split()
 )
 
+# What pandas computes with wherever it happens to be installed.
+OPTIONAL = {"pandas": ("bottleneck", "numexpr")}
+
 # Spares a look into every installed distribution, which is what other differing names cost.
 KNOWN_AS = {"sklearn": "scikit-learn"}
 
@@ -274,7 +277,7 @@ def versions(imports: Iterable[str]) -> dict[str, str]:
         version = _version(name)
         if version is not None:
             found[name] = version
-            todo += _needs(name)
+            todo += [*_needs(name), *OPTIONAL.get(name, ())]
     found.pop("cortax", None)
     return dict(sorted(found.items()))
 

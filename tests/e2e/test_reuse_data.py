@@ -120,7 +120,11 @@ def test_verify_finds_what_hides_behind_size_and_time(project):
     assert f"{job.name}: cohort.npz has other bytes than recorded" in found.stdout
     assert project.run().made == ["split"]
     assert path.read_bytes() == good
-    assert project.cortax("verify").stdout.endswith("0 damaged\n")
+    (project.job("tune/blocks/ridge") / "outputs.json").unlink()
+    found = project.cortax("verify", check=False)
+    assert found.returncode == 1
+    assert f"{project.job('tune/blocks/ridge').name}: " in found.stdout
+    assert project.run().made == ["tune", "evaluate"], "a job without a record stands for no other"
 
 
 def test_growing_the_grid_adds_jobs_and_reruns_none(project):
