@@ -36,13 +36,21 @@ class Built:
 
 
 def build_studies(urd: Any, job: Any, paths: Iterable[str], root: Path) -> int:
-    """Build studies in turn; return 0, or 1 after an error, which is then one message and no traceback."""
+    """Build studies in turn; return 0, or 1 after an error, which is then one message and no traceback.
+
+    Interrupted, it stops the running job and returns 130.
+    """
     try:
         for path in paths:
             build_study(urd, job, path, root)
     except CortaxError as error:
         print(f"cortax: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        # Exax would let the running job go on, unseen.
+        urd._a.abort()
+        print("cortax: interrupted; the running job was stopped, finished ones are kept", file=sys.stderr)
+        return 130
     return 0
 
 

@@ -1,5 +1,6 @@
 """A build that is killed, starved or misused says so, loses nothing that was finished, and goes on."""
 
+import json
 import os
 import re
 import shutil
@@ -96,6 +97,68 @@ def test_killed_build_script_and_server(project, waiting):
     run = project.run()
     assert set(run.made) == {"evaluate"}
     assert project.run().made == []
+
+
+def _finished(project, method):
+    """Ids of finished jobs of a method."""
+    folders = sorted((project.root / "workdirs/main").glob("main-[0-9]*/post.json"))
+    return [f.parent.name for f in folders if json.loads((f.parent / "setup.json").read_text())["method"] == method]
+
+
+def test_an_interrupted_search_is_not_half_recorded(project):
+    wait = project.root / "wait"
+    wait.touch()
+    slow = f"    import os, time\n    while os.path.exists({str(wait)!r}):\n        time.sleep(0.05)\n"
+    project.edit("methods/a_tune.py", "    done = {}\n    with status", slow + "    done = {}\n    with status")
+    before = _finished(project, "tune")
+    build = _start(project)
+    _wait_for(lambda: _analysis_processes(project))
+    os.killpg(build.pid, signal.SIGINT)
+    text, _ = build.communicate(timeout=60)
+    assert build.returncode != 0
+    assert "interrupted; the running job was stopped" in text
+    _wait_for(lambda: not _analysis_processes(project))
+    wait.unlink()
+    assert _finished(project, "tune") == before
+    run = project.run()
+    assert run.made == ["tune", "tune"]
+
+
+HUNGRY = """
+import numpy as np
+from sklearn.linear_model import Ridge, RidgeClassifier
+
+class Calm(RidgeClassifier):
+    pass
+
+class Hungry(Ridge):
+    def fit(self, X, y):
+        if self.alpha > 1 and ENOUGH < 1:
+            np.empty(1 << 50)
+        return super().fit(X, y)
+"""
+PIPELINE = """[pipelines.hungry]
+kind = "sklearn"
+regression = "dev.hungry:Hungry"
+classification = "dev.hungry:Calm"
+n_configs = 3
+space = { alpha = [2.0, 3.0] }
+
+"""
+
+
+def test_a_search_without_memory_is_not_half_recorded(project):
+    project.write("dev/hungry.py", HUNGRY + "ENOUGH = 0\n")
+    project.edit("studies/mini.toml", "[evaluate]", PIPELINE + "[evaluate]")
+    before = _finished(project, "tune")
+    failed = project.run(check=False)
+    assert failed.code != 0
+    assert "MemoryError" in failed.text
+    assert _finished(project, "tune") == before
+    project.write("dev/hungry.py", HUNGRY + "ENOUGH = 1\n")
+    run = project.run()
+    assert run.made == ["tune", "tune", "evaluate", "evaluate", "scores"]
+    project.edit("studies/mini.toml", PIPELINE, "")
 
 
 def test_two_builds_at_once(project):
