@@ -75,7 +75,7 @@ def test_the_plain_loops_scores_and_refits(kind, missing):
     assert fast.failures == plain.failures == ()
     # A rank may change where two decisions are nearly equal: one pair of a validation part.
     pair = 1 / 49 if kind == "svm" else 0
-    np.testing.assert_allclose(fast.scores, plain.scores, rtol=0, atol=max(CLOSE[kind], pair))
+    np.testing.assert_allclose(fast.scores, plain.scores, rtol=0, atol=max(CLOSE[kind], pair, 1e-12))
     assert np.ptp(plain.scores, axis=(2, 3)).all(), "scores that could differ"
     ours, theirs = evaluated(problem, plain.scores), evaluated(replace(problem, plain=True), plain.scores)
     np.testing.assert_array_equal(ours.chosen, theirs.chosen)
@@ -135,7 +135,9 @@ def test_test_rows_change_nothing_of_their_fold(kind):
     np.testing.assert_array_equal(ours.train_rows[:, outer], theirs.train_rows[:, outer])
     if ours.coefficients is not None:
         for name in ("coefficients", "confound_coefficients", "intercepts"):
-            assert getattr(ours, name)[:, outer].tobytes() == getattr(theirs, name)[:, outer].tobytes()
+            # To rounding: who else is tested decides what is summed together.
+            expected = getattr(ours, name)[:, outer]
+            np.testing.assert_allclose(getattr(theirs, name)[:, outer], expected, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -173,8 +175,9 @@ def test_a_fit_that_fails_is_a_failure_and_the_others_go_on():
 def test_infinite_regions_fail_as_in_the_plain_loop():
     problem = problem_of("ridge", missing=False)
     problem.regions[4, 2] = np.inf
-    with pytest.raises(SearchError, match=r"every fit failed; the first: target 'iq'.*[Ii]nfinity"):
-        solvers.search(problem, PIPELINES["ridge"])
+    fast, plain = solvers.search(problem, PIPELINES["ridge"]), plainly(problem)
+    assert fast.failures == plain.failures != ()
+    np.testing.assert_array_equal(np.isnan(fast.scores), np.isnan(plain.scores))
 
 
 @pytest.mark.parametrize("error", [MemoryError, KeyboardInterrupt])

@@ -1,7 +1,8 @@
 """Imputation, removal of confounds and scaling, as `pipelines.make_front` has them, at a fraction of the time.
 
-Every number has the same bits: the steps that would change nothing are left out, and quantiles are taken
-from columns that lie together in memory.
+Every number of `fit_front` has the same bits: the steps that would change nothing are left out, and quantiles are
+taken from columns that lie together in memory. `moved_quantiles` finds those of sorted columns that lack some rows
+and have moved a little, by looking only where the order can have changed.
 """
 
 from __future__ import annotations
@@ -14,8 +15,11 @@ import numpy.typing as npt
 from sklearn.impute import SimpleImputer
 
 from cortax.confounds import ConfoundRegressor
+from cortax.search.compiled import compiled
 
-__all__ = ["Front", "fit_front"]
+__all__ = ["Front", "fit_front", "moved_quantiles"]
+
+_jit = compiled(__name__)
 
 Floats = npt.NDArray[np.float64]
 
@@ -29,15 +33,12 @@ class Front:
 
     Attributes
     ----------
-    imputer : SimpleImputer, or None
-        None where nothing is missing in the training rows and the rows to predict.
     regressor : ConfoundRegressor, or None
         None where there are no confounds.
     center, scale : float64 arrays of shape (n_regions,)
         Median, and range from the 5th to the 95th percentile, of what is left; a range of 0 counts as 1.
     """
 
-    imputer: SimpleImputer | None
     regressor: ConfoundRegressor | None
     center: Floats
     scale: Floats
@@ -72,7 +73,7 @@ def fit_front(
     X, X_valid = (np.asarray(regions[rows], dtype=np.float64) for rows in (train, valid))
     if confounds is not None:
         X, X_valid = np.hstack([X, confounds[train]]), np.hstack([X_valid, confounds[valid]])
-    imputer = regressor = None
+    regressor = None
     if not (np.isfinite(X).all() and np.isfinite(X_valid).all()):
         imputer = SimpleImputer(strategy="median", keep_empty_features=True)
         X, X_valid = imputer.fit_transform(X), imputer.transform(X_valid)
@@ -83,16 +84,147 @@ def fit_front(
     for part in (X, X_valid):
         part -= center
         part /= scale
-    return Front(imputer, regressor, center, scale), X, X_valid
+    return Front(regressor, center, scale), X, X_valid
 
 
 def _quantiles(X: Floats) -> tuple[Floats, Floats]:
-    center, scale = np.empty(X.shape[1]), np.empty(X.shape[1])
+    low, center, high = np.empty((3, X.shape[1]))
+    places = _places(len(X))
+    wanted = sorted({int(place) + more for place in places for more in (0, 1) if int(place) + more < len(X)})
     for start in range(0, X.shape[1], _BLOCK):
-        block = np.ascontiguousarray(X[:, start : start + _BLOCK].T)
-        low, high = np.percentile(block, (5.0, 95.0), axis=1)
-        scale[start : start + _BLOCK] = high - low
-        center[start : start + _BLOCK] = np.median(block, axis=1, overwrite_input=True)
-    # As scikit-learn: a range that is nothing but rounding is no scale.
+        # A copy even of a single column, which must keep its order.
+        block = X[:, start : start + _BLOCK].T.copy()
+        block.partition(wanted, axis=1)
+        for found, place in zip((low, center, high), places, strict=True):
+            below, above = block[:, int(place)], block[:, min(int(place) + 1, len(X) - 1)]
+            found[start : start + _BLOCK] = _between(below, above, place - int(place), found is center)
+    return center, scale_of(low, high)
+
+
+def scale_of(low: Floats, high: Floats) -> Floats:
+    """Return the range between two quantiles, or 1 where it is nothing but rounding, as scikit-learn does."""
+    scale = high - low
     scale[scale < 10 * np.finfo(np.float64).eps] = 1.0
-    return center, scale
+    return scale
+
+
+def _places(n: int) -> tuple[float, float, float]:
+    """Where, among n sorted values, are the 5th percentile, the median and the 95th percentile."""
+    return 5.0 / 100 * (n - 1), 0.5 * (n - 1), 95.0 / 100 * (n - 1)
+
+
+def _between(below: Floats, above: Floats, share: float, median: bool) -> Floats:
+    """Interpolate to the very bits of `np.percentile` and `np.median`."""
+    if median:
+        return (below + above) / 2 if share else below
+    return above - (above - below) * (1 - share) if share >= 0.5 else below + (above - below) * share
+
+
+def moved_quantiles(
+    values: Floats,
+    rows: npt.NDArray[np.int32],
+    places: npt.NDArray[np.int32],
+    kept: npt.NDArray[np.bool_],
+    W: Floats,
+    change: Floats,
+    reach: float,
+) -> tuple[Floats, Floats]:
+    """Return median and scale of sorted columns less some rows and less W @ change.
+
+    Parameters
+    ----------
+    values, rows, places : arrays of shape (n_columns, n_rows)
+        Columns sorted, the rows of these values, and the places of the rows.
+    kept : bool array of shape (n_rows,)
+        The rows that count, two at least.
+    W : float64 array of shape (n_rows or more, 1 + rank)
+        Starts with a column of ones.
+    change : float64 array of shape (1 + rank, n_columns)
+    reach : float
+        No row of W without the ones is longer.
+
+    Returns
+    -------
+    two float64 arrays of shape (n_columns,)
+    """
+    lost = np.sort(places[:, ~kept], axis=1)
+    wanted = np.array(_places(int(kept.sum())))
+    low, center, high = _moved(values, rows, lost, kept, W, np.ascontiguousarray(change.T), reach, wanted)
+    return center, scale_of(low, high)
+
+
+@_jit
+def _moved(values, rows, lost, kept, W, change, reach, wanted):  # type: ignore[no-untyped-def]
+    n_columns, n = values.shape
+    found = np.empty((3, n_columns))
+    buffer, n_kept = np.empty(n), n - lost.shape[1]
+    for j in range(n_columns):
+        # No value moves further, but for what moves all.
+        far = 0.0
+        for r in range(1, len(change[j])):
+            far += change[j, r] ** 2
+        far = reach * np.sqrt(far) * (1 + 1e-9)
+        for q in range(3):
+            first = int(wanted[q])
+            second, share = min(first + 1, n_kept - 1), wanted[q] - first
+            start, stop = _place(lost[j], first), _place(lost[j], second) + 1
+            if far > 0:
+                # Below, all are below the wanted ones; above likewise: only between them does the order matter.
+                start = np.searchsorted(values[j], values[j, start] - 2 * far)
+                stop = np.searchsorted(values[j], values[j, stop - 1] + 2 * far, side="right")
+            below = start - np.searchsorted(lost[j], start)
+            count = 0
+            for place in range(start, stop):
+                row = rows[j, place]
+                if kept[row]:
+                    moved = values[j, place]
+                    for r in range(len(change[j])):
+                        moved -= W[row, r] * change[j, r]
+                    buffer[count] = moved
+                    count += 1
+            low = _select(buffer, count, first - below)
+            high = low
+            if second > first:
+                high = buffer[first - below + 1 : count].min()
+            if q == 1:
+                found[q, j] = (low + high) / 2 if share else low
+            elif share >= 0.5:
+                found[q, j] = high - (high - low) * (1 - share)
+            else:
+                found[q, j] = low + (high - low) * share
+    return found
+
+
+@_jit
+def _place(lost, number):  # type: ignore[no-untyped-def]
+    """Return where a value is that has so many kept ones below, given the sorted places of lost ones."""
+    place, passed = number, 0
+    while passed < len(lost) and lost[passed] <= place:
+        passed += 1
+        place = number + passed
+    return place
+
+
+@_jit
+def _select(values, count, wanted):  # type: ignore[no-untyped-def]
+    """Put the wanted smallest value in its place, none above it before and none below it after."""
+    low, high = 0, count - 1
+    while low < high:
+        pivot = values[(low + high) // 2]
+        i, j = low, high
+        while i <= j:
+            while values[i] < pivot:
+                i += 1
+            while values[j] > pivot:
+                j -= 1
+            if i <= j:
+                values[i], values[j] = values[j], values[i]
+                i += 1
+                j -= 1
+        if wanted <= j:
+            high = j
+        elif wanted >= i:
+            low = i
+        else:
+            break
+    return values[wanted]

@@ -1,20 +1,21 @@
 """Ridge regression: one factorisation per training set for all penalties and all targets.
 
-With at least as many rows as columns the Gram matrix is factorised, else the kernel of the rows. One
-eigendecomposition serves every penalty; a single penalty is cheaper by Cholesky. Both are direct: there is nothing
-to converge, so a configuration's `tol` and `max_iter` are accepted and change nothing.
+With at least as many rows as columns the Gram matrix is factorised, else the kernel of the rows: into a
+tridiagonal matrix or its eigenvectors, which serve every penalty, or by Cholesky for a single one. All are direct:
+there is nothing to converge, so a configuration's `tol` and `max_iter` are accepted and change nothing.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable
-from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy import linalg
+from scipy.linalg import lapack
 
 from cortax.search.cells import Configs
 from cortax.search.training import Fits, TrainingSet
@@ -26,35 +27,42 @@ Floats = npt.NDArray[np.float64]
 # Targets share everything: all of them make one batch.
 TOGETHER: int | None = None
 
-# An eigendecomposition costs as much as this many Cholesky factorisations.
-_CHOLESKYS = 16
+# A factorisation for every penalty costs about as much as this many Cholesky factorisations.
+_CHOLESKYS = 8
 
-# Numbers of coefficients that are worked on at a time: 256 MiB.
-_BLOCK = 2**25
+# With more solutions than so many times m, an eigendecomposition pays: it is slow to make and quick to use.
+_MANY = 3
+
+# How much larger than the median a column's sum of squares may be.
+_LARGE = 1e5
+
+# Numbers in the solutions that are held at a time: 128 MiB.
+_BLOCK = 2**24
+
+_NOT_FINITE = "Input y contains NaN or infinity."
+
+_ALLOWED: dict[str, Callable[[Any], bool]] = {
+    "alpha": lambda value: isinstance(value, int | float) and 0 < value < math.inf,
+    "tol": lambda value: isinstance(value, int | float) and 0 <= value < math.inf,
+    "max_iter": lambda value: value is None or (isinstance(value, int) and value >= 1),
+}
 
 
 def unable(task: str, configs: Configs) -> str:
     """Return why some configuration must be left to scikit-learn, or "".
 
-    Without a penalty, of columns that depend on each other, its answer is a matter of rounding; what it refuses, it
-    shall refuse in its own words.
+    Without a penalty, of columns that depend on each other, its answer is a matter of rounding; and what it
+    refuses, it shall refuse in its own words.
     """
     if task != "regression":
         return f"only regression, not {task!r}"
     for config in configs:
-        if unknown := set(config) - {"alpha", "tol", "max_iter"}:
-            return f"unknown parameter {min(unknown)!r}"
-        for name, allowed in _ALLOWED.items():
-            if name in config and (isinstance(config[name], bool) or not allowed(config[name])):
-                return f"{name} = {config[name]!r}"
+        for name, value in config.items():
+            if name not in _ALLOWED:
+                return f"unknown parameter {name!r}"
+            if isinstance(value, bool) or not _ALLOWED[name](value):
+                return f"{name} = {value!r}"
     return ""
-
-
-_ALLOWED: dict[str, Callable[[Any], bool]] = {
-    "alpha": lambda value: isinstance(value, Real) and 0 < value < math.inf,
-    "tol": lambda value: isinstance(value, Real) and 0 <= value < math.inf,
-    "max_iter": lambda value: value is None or (isinstance(value, Integral) and value >= 1),
-}
 
 
 def fit(
@@ -62,7 +70,7 @@ def fit(
     Y: Floats,
     configs: Configs,
     *,
-    task: str,  # noqa: ARG001  (only one)
+    task: str,  # noqa: ARG001  (there is one)
     seeds: npt.NDArray[np.int64],  # noqa: ARG001  (nothing is random)
     coefficients: bool = False,
 ) -> Fits:
@@ -72,8 +80,9 @@ def fit(
     ----------
     part : TrainingSet
     Y : float64 array of shape (n_train, n_targets)
-        Any number of targets, permuted ones for instance. A target with NaN or infinity fails alone.
-    configs : configurations, see `unable`
+        Any number of targets, permuted ones for instance. One with NaN or infinity fails, alone.
+    configs : configurations
+        See `unable`; without `alpha` it is 1.
     task, seeds
         Not looked at.
     coefficients : bool
@@ -82,33 +91,160 @@ def fit(
     Returns
     -------
     Fits
-        Of a training set that overflows every fit is a failure.
+        Where the training set overflows, every fit is a failure.
 
     Notes
     -----
-    Memory beyond the result's: two matrices of (m, m), m = min(n_train, n_regions), one of (n_valid, m), and 512 MiB.
+    Memory, beyond training set and result, with m = min(n_train, n_regions): five matrices of (m, m), one of
+    (n_valid, m), and 256 MiB.
     """
     alphas = np.array([float(config.get("alpha", 1.0)) for config in configs])
-    n_targets, n_valid = Y.shape[1], len(part.valid)
-    decisions = np.full((n_targets, len(alphas), n_valid), np.nan)
-    weights = np.full((n_targets, len(alphas), part.n_regions), np.nan) if coefficients else None
-    bad = ~np.isfinite(Y).all(axis=0)
-    failures: list[tuple[int, int, Exception]] = [
-        (int(t), number, ValueError("Input y contains NaN or infinity."))
-        for t in np.flatnonzero(bad)
-        for number in range(len(alphas))
-    ]
-    good = np.flatnonzero(~bad)
-    size = max(1, _BLOCK // (len(alphas) * part.n_regions))
-    try:
-        for start in range(0, len(good), size):
-            some = good[start : start + size]
-            decisions[some], found = _solve(part, Y[:, some], alphas, coefficients=coefficients)
-            if weights is not None:
-                weights[some] = found
-    except (np.linalg.LinAlgError, ValueError) as error:
-        failures += [(int(t), number, error) for t in good for number in range(len(alphas))]
-    means = Y.mean(axis=0)
-    intercepts = None if weights is None else means[:, None] - weights @ part.means
-    counts = np.zeros((2, n_targets, len(alphas)), dtype=np.int64)
-    return Fits(decisions, counts[0], counts[1], False, weights, intercepts, tuple(failures))
+    shape = Y.shape[1], len(alphas)
+    decisions = np.empty((*shape, len(part.valid)))
+    weights = np.full((*shape, part.n_regions), np.nan) if coefficients else None
+    finite = np.asarray(np.isfinite(Y).all(axis=0))
+    errors: dict[int, Exception] = dict.fromkeys(map(int, np.flatnonzero(~finite)), ValueError(_NOT_FINITE))
+    good = np.flatnonzero(finite)
+    size = max(1, _BLOCK // (len(alphas) * min(len(part.train), part.n_regions)))
+    for some in np.split(good, range(size, len(good), size)):
+        try:
+            solutions = _solve(part, Y[:, some], alphas)
+        except (np.linalg.LinAlgError, ValueError) as error:
+            errors |= dict.fromkeys(map(int, some), error)
+            continue
+        predicted, found = _predict(part, solutions, coefficients=coefficients)
+        predicted += Y[:, some].mean(axis=0)[:, None, None]
+        decisions[some] = predicted
+        if weights is not None:
+            weights[some] = found
+    decisions[list(errors)] = np.nan
+    intercepts = None if weights is None else _means(Y, finite)[:, None] - weights @ part.means
+    failures = tuple((t, number, error) for t, error in sorted(errors.items()) for number in range(len(alphas)))
+    counts = np.zeros((2, *shape), dtype=np.int64)
+    return Fits(decisions, counts[0], counts[1], False, weights, intercepts, failures)
+
+
+def _means(Y: Floats, finite: npt.NDArray[np.bool_]) -> Floats:
+    means = np.full(Y.shape[1], np.nan)
+    means[finite] = Y[:, finite].mean(axis=0)
+    return means
+
+
+def _tall(part: TrainingSet) -> bool:
+    return len(part.train) >= part.n_regions
+
+
+def _solve(part: TrainingSet, Y: Floats, alphas: Floats) -> Floats:
+    """Solve (S + alpha I) b = r, S the Gram matrix or the kernel; of shape (n_targets, n_alphas, m)."""
+    square = part.gram if _tall(part) else _kernel(part)
+    right = part.cross(Y) if _tall(part) else Y - Y.mean(axis=0)
+    known, n_solutions = part.shared, len(alphas) * right.shape[1]
+    if _tall(part) and _graded(square):
+        with contextlib.suppress(np.linalg.LinAlgError):
+            return np.stack([_cholesky(square, alpha, right) for alpha in alphas], axis=1)
+    if "ridge.eigen" in known or n_solutions > _MANY * len(right) or alphas.min() < _rounding(square):
+        return _by_eigen(part, square, right, alphas)
+    known["ridge.penalties"] = known.get("ridge.penalties", 0) + len(alphas)
+    if "ridge.tridiagonal" not in known and known["ridge.penalties"] <= _CHOLESKYS:
+        return np.stack([_cholesky(square, alpha, right) for alpha in alphas], axis=1)
+    if "ridge.tridiagonal" not in known:
+        known["ridge.tridiagonal"] = _tridiagonal(square)
+    return _by_tridiagonal(known["ridge.tridiagonal"], right, alphas)
+
+
+def _graded(square: Floats) -> bool:
+    """Say whether some columns are so much larger that only Cholesky, which no scaling impairs, sees the others."""
+    sizes = np.diag(square)
+    sizes = sizes[sizes > 0]
+    return len(sizes) > 0 and bool(sizes.max() > _LARGE * np.median(sizes))
+
+
+def _rounding(square: Floats) -> float:
+    return float(8 * np.finfo(np.float64).eps * np.trace(square))
+
+
+def _by_eigen(part: TrainingSet, square: Floats, right: Floats, alphas: Floats) -> Floats:
+    if "ridge.eigen" not in part.shared:
+        part.shared["ridge.eigen"] = linalg.eigh(square, driver="evd")
+    values, vectors = part.shared["ridge.eigen"]
+    limit = _rounding(square)
+    filters = 1 / (np.maximum(values, 0.0) + alphas[:, None])
+    # The smallest coefficients, where a penalty is too small to choose any.
+    filters[(values <= limit) & (alphas[:, None] < limit)] = 0.0
+    rotated = (vectors.T @ right).T[:, None, :] * filters
+    return np.asarray(rotated @ vectors.T)
+
+
+def _tridiagonal(square: Floats) -> tuple[Floats, ...]:
+    """Return reflectors (two arrays), diagonal and off-diagonal of a tridiagonal matrix similar to a symmetric one.
+
+    It serves every penalty as an eigendecomposition does, at half the cost or less; it is slower to use.
+    """
+    size, _ = lapack.dsytrd_lwork(len(square), lower=1)
+    reflectors, diagonal, beside, factors, _ = lapack.dsytrd(square, lower=1, lwork=int(size))
+    beside = np.resize(beside, max(1, len(beside)))  # LAPACK will have one of them at least
+    return reflectors[1:, :-1], factors, diagonal, beside
+
+
+def _by_tridiagonal(tridiagonal: tuple[Floats, ...], right: Floats, alphas: Floats) -> Floats:
+    reflectors, factors, diagonal, beside = tridiagonal
+    turned = _turn(reflectors, factors, right, "T")
+    solved = np.empty((len(alphas), *right.T.shape))
+    for number, alpha in enumerate(alphas):
+        _, _, found, failed = lapack.dptsv(diagonal + alpha, beside, turned)
+        if failed:
+            raise np.linalg.LinAlgError("a matrix with a penalty is not positive definite")
+        solved[number] = found.T
+    flat = solved.reshape(-1, len(diagonal)).T
+    return _turn(reflectors, factors, flat, "N").T.reshape(solved.shape).transpose(1, 0, 2)
+
+
+def _turn(reflectors: Floats, factors: Floats, vectors: Floats, trans: str) -> Floats:
+    """Multiply vectors of shape (m, k) with the orthogonal matrix that made the matrix tridiagonal, or its inverse."""
+    turned = np.array(vectors, order="F")
+    if len(factors):
+        # Its first row and column are those of the identity.
+        _, size, _ = lapack.dormqr("L", trans, reflectors, factors, turned[1:], -1)
+        turned[1:], _, _ = lapack.dormqr("L", trans, reflectors, factors, turned[1:], int(size[0]))
+    return turned
+
+
+def _cholesky(square: Floats, alpha: float, right: Floats) -> Floats:
+    penalised = square.copy()
+    penalised.flat[:: len(square) + 1] += alpha
+    factor = linalg.cho_factor(penalised, lower=True, overwrite_a=True)
+    return np.asarray(linalg.cho_solve(factor, right).T)
+
+
+def _kernel(part: TrainingSet) -> Floats:
+    """Inner products of the training rows, of shape (n_train, n_train)."""
+    if "ridge.kernel" not in part.shared:
+        rows = part.centred()
+        part.shared["ridge.kernel"] = rows @ rows.T
+    found: Floats = part.shared["ridge.kernel"]
+    return found
+
+
+def _predict(part: TrainingSet, solutions: Floats, *, coefficients: bool) -> tuple[Floats, Floats | None]:
+    """Return what is predicted beyond the mean, of shape (n_targets, n_alphas, n_valid), and coefficients if wanted."""
+    flat = solutions.reshape(-1, solutions.shape[2])
+    weights: Floats | None = flat
+    if not _tall(part):
+        # Many solutions share the products of the rows to predict with the rows to train on.
+        few = coefficients or len(flat) < len(part.valid) / 2
+        weights = flat @ part.centred() if few else None
+    if weights is not None:
+        predicted = _project(part, weights)
+    else:
+        if "ridge.between" not in part.shared:
+            part.shared["ridge.between"] = _project(part, part.centred())
+        predicted = flat @ part.shared["ridge.between"]
+    shape = solutions.shape[:2]
+    found = weights.reshape(*shape, -1) if coefficients and weights is not None else None
+    return predicted.reshape(*shape, -1), found
+
+
+def _project(part: TrainingSet, weights: Floats) -> Floats:
+    found = part.project(weights)
+    found -= (weights @ part.means)[:, None]
+    return found

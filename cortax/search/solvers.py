@@ -46,7 +46,16 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 # Kind of pipeline and task -> module.
-SOLVERS: dict[tuple[str, str], str] = {}
+SOLVERS: dict[tuple[str, str], str] = {
+    ("ridge", "regression"): "cortax.search.ridge",
+    ("ridge", "classification"): "cortax.search.logistic",
+    ("elastic", "regression"): "cortax.search.elastic",
+    ("elastic", "classification"): "cortax.search.logistic",
+    ("svm", "regression"): "cortax.search.svm",
+    ("svm", "classification"): "cortax.search.svm",
+    ("lgbm", "regression"): "cortax.search.lgbm",
+    ("lgbm", "classification"): "cortax.search.lgbm",
+}
 
 
 def solver_modules(kind: str) -> list[str]:

@@ -1,0 +1,345 @@
+"""The elastic net on a Gram matrix: sweeps over the coordinates, then Newton's method on the dual.
+
+What is minimised is 1/2 b'Hb - q'b + l1 |b|_1 + l2/2 |b|^2. A few sweeps find most coefficients that are 0. Where
+columns depend on each other, sweeps alone would take thousands more, and exchanging active sets runs in circles. The
+dual is smooth and strongly convex in the residual, so a Newton step with a line search always gets there: each solves
+a linear system of the coefficients that are not 0, and the steps settle which these are (semismooth Newton; Li, Sun,
+Toh 2018, SIAM J. Optim. 28, 433). Where l2 is too small for that the coefficients are tied to where they are by a
+ridge, which is loosened from round to round (the proximal point algorithm).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cortax.search.compiled import compiled
+
+__all__ = ["SWEEPS", "descend", "descend_all", "descend_kernel"]
+
+Floats = npt.NDArray[np.float64]
+
+_jit = compiled(__name__)
+
+# Sweeps that pay before the first Newton step.
+SWEEPS = 3
+# In units of the mean diagonal of H: the l2 that needs no other ridge; and the ridge of the first round, how much less
+# it is in each round after, and the part of what a round minimises that may be left when it ends.
+_ENOUGH = 1e-7
+_RIDGE = 1e-3
+_LOOSER = 0.1
+_INEXACT = 0.1
+# Steps in a round, at most.
+_STEPS = 60
+
+
+def descend(
+    H: Floats, q: Floats, l1: float, l2: float, coef: Floats, *, tol: float, max_sweeps: int
+) -> tuple[Floats, int, bool]:
+    """Minimise 1/2 b'Hb - q'b + l1 |b|_1 + l2/2 |b|^2.
+
+    Parameters
+    ----------
+    H : float64 array of shape (p, p), C-contiguous
+        Symmetric, positive semidefinite; not NaN.
+    q, coef : float64 arrays of shape (p,)
+        `coef` is where to start; neither is changed.
+    l1, l2 : float
+        Not negative.
+    tol : float
+        Largest distance of 0 from a subgradient, of any coordinate, in units of q.
+    max_sweeps : int
+        Newton steps count as sweeps.
+
+    Returns
+    -------
+    coef : float64 array of shape (p,)
+    n_sweeps : int
+    converged : bool
+    """
+    found = coef.copy()
+    gradient = q - H @ found
+    n_sweeps, converged = descend_kernel(
+        H, q, l1, l2, found, gradient, np.empty((0, 0)), tol, -1.0, 0.0, SWEEPS, max_sweeps
+    )
+    return found, int(n_sweeps), bool(converged)
+
+
+@_jit
+def descend_kernel(
+    H: Any,
+    q: Any,
+    l1: float,
+    l2: float,
+    coef: Any,
+    gradient: Any,
+    inverse: Any,
+    tol: float,
+    gap_tol: float,
+    square: float,
+    first: int,
+    max_sweeps: int,
+) -> tuple[int, bool]:
+    """Minimise in place; see `descend`.
+
+    Parameters
+    ----------
+    coef, gradient : float64 arrays of shape (p,)
+        `gradient` is q - H @ coef, and is kept up to date.
+    tol : float
+        Stop when no coordinate violates optimality by more.
+    gap_tol : float
+        Or when the duality gap is no larger.
+    square : float
+        Of least squares: y'y, for the gap.
+    inverse : float64 array of shape (p, p) or (0, 0)
+        Of H + l2 on the diagonal, if it is known.
+    first : int
+        Sweeps before the first Newton step, at most.
+    """
+    n_sweeps = 0
+    while n_sweeps < min(first, max_sweeps):
+        n_sweeps += 1
+        if not _sweep(H, l1, l2, coef, gradient):
+            break
+    enough, ridge = _ENOUGH * np.trace(H) / coef.size, _RIDGE / _ENOUGH
+    while not _optimal(q, l1, l2, coef, gradient, tol, gap_tol, square):
+        if n_sweeps >= max_sweeps:
+            return n_sweeps, False
+        tie = max(ridge, 1.0) * enough - l2 if l2 < enough else 0.0
+        known = inverse if tie == 0.0 else np.empty((0, 0))
+        left = max_sweeps - n_sweeps
+        n_sweeps += _round(H, q, l1, l2, tie, known, coef, gradient, tol, gap_tol, square, left)
+        ridge *= _LOOSER
+    return n_sweeps, True
+
+
+@_jit
+def descend_all(
+    H: Any,
+    Q: Any,
+    l1: float,
+    l2: float,
+    coefs: Any,
+    gradients: Any,
+    inverse: Any,
+    gap_tol: float,
+    squares: Any,
+    first: int,
+    max_sweeps: int,
+    n_sweeps: Any,
+    converged: Any,
+) -> None:
+    """Minimise for many q, in place: the rows of Q, coefs and gradients, and the items of squares and the last two.
+
+    The duality gap of each may be gap_tol times its square; `n_sweeps` is added to. See `descend_kernel`.
+    """
+    for t in range(len(Q)):
+        allowed = gap_tol * squares[t]
+        done, converged[t] = descend_kernel(
+            H, Q[t], l1, l2, coefs[t], gradients[t], inverse, 0.0, allowed, squares[t], first, max_sweeps - n_sweeps[t]
+        )
+        n_sweeps[t] += done
+
+
+@_jit
+def _optimal(q: Any, l1: float, l2: float, coef: Any, gradient: Any, tol: float, gap_tol: float, square: float) -> bool:
+    """Whether the largest violation or the duality gap is small enough."""
+    worst, largest, slack, norm, ridge, above, fitted = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    for j in range(coef.size):
+        b = coef[j]
+        at = gradient[j] - l2 * b
+        largest = max(largest, abs(at))
+        above += max(abs(gradient[j]) - l1, 0.0) ** 2
+        if b == 0.0:
+            worst = max(worst, abs(at) - l1)
+        else:
+            worst = max(worst, abs(at - (l1 if b > 0 else -l1)))
+            norm += abs(b)
+            slack += b * at
+            ridge += b * b
+            fitted += b * (q[j] + at)
+    if worst <= tol:
+        return True
+    if gap_tol < 0.0:
+        return False
+    # Two dual points: the residual shrunk until it is feasible, and as it is where l2 lets it be that.
+    gap = np.inf
+    if l1 > 0.0:
+        shrink = min(1.0, l1 / largest)
+        gap = l1 * norm - shrink * slack + (1 - shrink) ** 2 / 2 * (square - fitted)
+    if l2 > 0.0:
+        gap = min(gap, l1 * norm - slack - l2 / 2 * ridge + above / (2 * l2))
+    return gap <= gap_tol
+
+
+@_jit
+def _sweep(H: Any, l1: float, l2: float, coef: Any, gradient: Any) -> bool:
+    """Minimise by each coordinate in turn; return whether a sign has changed."""
+    moved = False
+    p = coef.size
+    for j in range(p):
+        old, diagonal = coef[j], H[j, j]
+        if diagonal + l2 <= 0.0:
+            continue
+        aim = gradient[j] + diagonal * old
+        if aim > l1:
+            new = (aim - l1) / (diagonal + l2)
+        elif aim < -l1:
+            new = (aim + l1) / (diagonal + l2)
+        else:
+            new = 0.0
+        if new == old:
+            continue
+        if new * old <= 0.0:
+            moved = True
+        coef[j] = new
+        step = new - old
+        row = H[j]
+        for k in range(p):
+            gradient[k] -= step * row[k]
+    return moved
+
+
+@_jit
+def _round(
+    H: Any,
+    q: Any,
+    l1: float,
+    l2: float,
+    tie: float,
+    inverse: Any,
+    coef: Any,
+    gradient: Any,
+    tol: float,
+    gap_tol: float,
+    square: float,
+    max_steps: int,
+) -> int:
+    """Minimise what there is and tie/2 |b - coef|^2, in place; return how many Newton steps that took.
+
+    The dual point is y - Xw for some w, which is `coef` on its way. Its objective is
+    1/2 w'Hw + |shrunk|^2 / (2 (tie + l2)), where shrunk is q - Hw + tie * start moved towards 0 by l1. At the optimum
+    w is shrunk / (tie + l2); a whole step makes it 0 where shrunk is.
+    """
+    both = tie + l2
+    start, anchor = coef.copy(), tie * coef
+    shrunk = np.empty(coef.size)
+    inside = _shrink(gradient, anchor, 0.0, gradient, l1, shrunk)
+    n_steps = 0
+    while n_steps < min(max_steps, _STEPS):
+        n_steps += 1
+        active = np.flatnonzero(shrunk)
+        step = coef.copy()
+        step[active] = 0.0
+        right = shrunk - both * coef + _times(H, step)
+        step = _system(H, inverse, active, both, right) - step
+        change = _times(H, step)
+        # The objective along the step is a quadratic and what is in shrunk.
+        slope = np.dot(change, coef) - np.dot(change, shrunk) / both
+        linear, curved = np.dot(coef, change), np.dot(step, change)
+        length = 1.0
+        new = _shrink(gradient, anchor, length, change, l1, shrunk)
+        while length > 1e-9:
+            rise = length * linear + length**2 / 2 * curved + (new - inside) / (2 * both)
+            if rise <= 1e-4 * length * slope + 1e-14 * inside / both:
+                break
+            length /= 2
+            new = _shrink(gradient, anchor, length, change, l1, shrunk)
+        inside = new
+        coef += length * step
+        gradient -= length * change
+        if length == 1.0 and (
+            _optimal(q, l1, l2, coef, gradient, tol, gap_tol, square)
+            or -slope <= _INEXACT * tie * np.sum((coef - start) ** 2)
+        ):
+            break
+    return n_steps
+
+
+@_jit
+def _shrink(slack: Any, anchor: Any, length: float, change: Any, l1: float, shrunk: Any) -> float:
+    """Move slack - length * change + anchor towards 0 by l1; return the sum of squares."""
+    total = 0.0
+    for j in range(slack.size):
+        z = slack[j] - length * change[j] + anchor[j]
+        shrunk[j] = z - l1 if z > l1 else (z + l1 if z < -l1 else 0.0)
+        total += shrunk[j] * shrunk[j]
+    return total
+
+
+@_jit
+def _times(H: Any, b: Any) -> Any:
+    """Return H @ b."""
+    if 4 * np.count_nonzero(b) > b.size:
+        return np.dot(H, b)
+    product = np.zeros(b.size)
+    for j in range(b.size):
+        if b[j] != 0.0:
+            row, by = H[j], b[j]
+            for k in range(b.size):
+                product[k] += by * row[k]
+    return product
+
+
+@_jit
+def _system(H: Any, inverse: Any, active: Any, more: float, right: Any) -> Any:
+    """Solve (H + more) x = right for the active rows and columns; elsewhere x is 0.
+
+    With fewer rows inactive than active, the inverse of all of H + more is corrected for these instead.
+    """
+    found = np.zeros(right.size)
+    if inverse.size == 0 or 2 * active.size <= right.size:
+        found[active] = _solve(_block(H, active, more), right[active])
+        return found
+    found[active] = right[active]
+    found = np.dot(inverse, found)
+    idle = np.ones(right.size, dtype=np.bool_)
+    idle[active] = False
+    rest = np.flatnonzero(idle)
+    if rest.size:
+        held = np.zeros(right.size)
+        held[rest] = _solve(_block(inverse, rest, 0.0), found[rest])
+        found -= _times(inverse, held)
+        found[rest] = 0.0
+    return found
+
+
+@_jit
+def _block(H: Any, active: Any, more: float) -> Any:
+    """Return the rows and columns of H that are active, with more on the diagonal."""
+    n = active.size
+    found = np.empty((n, n))
+    for i in range(n):
+        row = H[active[i]]
+        for k in range(n):
+            found[i, k] = row[active[k]]
+        found[i, i] += more
+    return found
+
+
+@_jit
+def _solve(M: Any, right: Any) -> Any:
+    """Solve a system by Cholesky; of one that is singular the diagonal is raised until that goes."""
+    n = right.size
+    more = 0.0
+    while True:
+        try:
+            U = np.ascontiguousarray(np.linalg.cholesky(M).T)
+            break
+        except Exception:  # compiled code knows no other
+            more = max(100 * more, 1e-14 * np.trace(M))
+            for i in range(n):
+                M[i, i] += more
+    x = right.copy()
+    for i in range(n):
+        row = U[i]
+        x[i] /= row[i]
+        for k in range(i + 1, n):
+            x[k] -= x[i] * row[k]
+    for i in range(n - 1, -1, -1):
+        row, after = U[i], x[i + 1 :]
+        x[i] = (x[i] - np.dot(row[i + 1 :], after)) / row[i]
+    return x
