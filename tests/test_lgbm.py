@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from cortax.errors import SearchError
 from cortax.folds import make_folds
-from cortax.search import boosting, lgbm, lgbm_search, reference, solvers
+from cortax.search import boosting, lgbm, lgbm_race, reference, solvers
 from cortax.search.cells import Problem
 from cortax.search.front import fit_front
 from cortax.search.pipelines import PIPELINES, PipelineKind, make_back
@@ -349,7 +349,7 @@ def test_what_never_splits_is_a_constant_at_every_number_of_trees():
 
 @pytest.mark.parametrize(("level", "n_finished"), [(1e-9, 8), (0.4999, 1)])
 def test_the_level_says_how_many_are_dropped(monkeypatch, level, n_finished):
-    monkeypatch.setattr(lgbm_search, "LEVEL", level)
+    monkeypatch.setattr(lgbm_race, "LEVEL", level)
     # At the highest level, who is best on the first fold comes first and drops all others.
     _, found = found_by("regression", {"racing": True}, n_targets=1, space={"n_estimators": [20], "boosting": "gbdt"})
     assert (~np.isnan(found.scores).any(axis=3)).sum(axis=2).tolist() == [[n_finished, n_finished]]

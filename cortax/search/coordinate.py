@@ -31,6 +31,8 @@ _ENOUGH = 1e-7
 _RIDGE = 1e-3
 _LOOSER = 0.1
 _INEXACT = 0.1
+# How often the diagonal of a singular system is raised.
+_RAISES = 6
 # Steps in a round, at most.
 _STEPS = 60
 
@@ -151,7 +153,7 @@ def _optimal(q: Any, l1: float, l2: float, coef: Any, gradient: Any, tol: float,
     for j in range(coef.size):
         b = coef[j]
         at = gradient[j] - l2 * b
-        largest = max(largest, abs(at))
+        largest = max(largest, abs(at)) if at == at else np.inf
         above += max(abs(gradient[j]) - l1, 0.0) ** 2
         if b == 0.0:
             worst = max(worst, abs(at) - l1)
@@ -161,6 +163,8 @@ def _optimal(q: Any, l1: float, l2: float, coef: Any, gradient: Any, tol: float,
             slack += b * at
             ridge += b * b
             fitted += b * (q[j] + at)
+    if not np.isfinite(largest + norm):
+        return False
     if worst <= tol:
         return True
     if gap_tol < 0.0:
@@ -172,7 +176,7 @@ def _optimal(q: Any, l1: float, l2: float, coef: Any, gradient: Any, tol: float,
         gap = l1 * norm - shrink * slack + (1 - shrink) ** 2 / 2 * (square - fitted)
     if l2 > 0.0:
         gap = min(gap, l1 * norm - slack - l2 / 2 * ridge + above / (2 * l2))
-    return gap <= gap_tol
+    return -np.inf < gap <= gap_tol
 
 
 @_jit
@@ -251,11 +255,15 @@ def _round(
         inside = new
         coef += length * step
         gradient -= length * change
-        if length == 1.0 and (
-            _optimal(q, l1, l2, coef, gradient, tol, gap_tol, square)
-            or -slope <= _INEXACT * tie * np.sum((coef - start) ** 2)
-        ):
-            break
+        if length == 1.0 and _optimal(q, l1, l2, coef, gradient, tol, gap_tol, square):
+            return n_steps
+        if tie > 0.0 and length == 1.0:
+            # Where columns depend on each other, many w give the same dual point; what belongs to it is one of them.
+            found = shrunk / both
+            slack = q - _times(H, found)
+            if np.dot(found - coef, gradient - slack) <= _INEXACT * tie * np.sum((found - start) ** 2):
+                coef[:], gradient[:] = found, slack
+                break
     return n_steps
 
 
@@ -324,15 +332,19 @@ def _block(H: Any, active: Any, more: float) -> Any:
 def _solve(M: Any, right: Any) -> Any:
     """Solve a system by Cholesky; of one that is singular the diagonal is raised until that goes."""
     n = right.size
-    more = 0.0
-    while True:
+    U, more = np.empty((0, 0)), 0.0
+    for _ in range(_RAISES):
         try:
             U = np.ascontiguousarray(np.linalg.cholesky(M).T)
-            break
         except Exception:  # compiled code knows no other
             more = max(100 * more, 1e-14 * np.trace(M))
             for i in range(n):
                 M[i, i] += more
+        if U.size:
+            break
+    if not U.size:
+        # Not for want of a ridge, then: there is no memory, or a number is not finite.
+        U = np.ascontiguousarray(np.linalg.cholesky(M).T)
     x = right.copy()
     for i in range(n):
         row = U[i]

@@ -1,7 +1,7 @@
 """Squared distances between rows, over columns that come and go.
 
-Changes are worked out in double precision from centred columns and kept in single precision, in which libsvm keeps
-its kernel: a distance is never further off than its own rounding, times the number of changes.
+Changes are worked out in double precision, from columns whose medians are 0, and kept in single precision, in which
+libsvm keeps its kernel: a distance is never further off than its own rounding, times the number of changes.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Distances:
     columns : bool array of shape (n_regions,)
         Over which columns.
     lengths, peaks : float64 arrays of shape (n_train + n_valid,)
-        Of the centred rows over these columns, squared; now, and the largest that they were.
+        Of the rows over these columns, squared; now, and the largest that they were.
     """
 
     values: Singles
@@ -91,7 +91,7 @@ def _clear(distances: Distances) -> None:
 
 def _add(part: TrainingSet, distances: Distances, numbers: npt.NDArray[np.int64], sign: float) -> None:
     """Add (or take away) the distances over a few columns."""
-    rows = np.vstack([part.X[:, numbers], part.X_valid[:, numbers]]) - part.means[numbers]
+    rows = np.vstack([part.X[:, numbers], part.X_valid[:, numbers]])
     n, squares, ones = len(distances.values), np.einsum("ij,ij->i", rows, rows), np.ones(len(rows))
     left = sign * np.column_stack([-2 * rows[:n], squares[:n], ones[:n]])
     right = np.column_stack([rows, ones, squares]).T.copy()

@@ -2,7 +2,10 @@
 
 The objective is scikit-learn's, and so is the measure of convergence, the duality gap as a part of the target's sum
 of squares. It is `TOL` or what a configuration's `tol` asks for, whichever is less: Newton's method goes from 1e-4 to
-1e-10 in a step or two. Sweeps and Newton steps together are limited by `max_iter`.
+1e-12 in a step or two. Sweeps and Newton steps together are limited by `max_iter`.
+
+A lasso, `l1_ratio` of exactly 1, of columns that depend on each other may have several answers that fit the training
+rows equally well; which of them is found may differ from scikit-learn. Below 1 there is one.
 """
 
 from __future__ import annotations
@@ -35,11 +38,14 @@ _LEAST_TOL = 1e-14
 _STEPS = 8
 _MANY = 64
 
+# From here on n times it might overflow.
+_HUGE = 1e100
+
 _NONE = np.empty((0, 0))
 _NOT_FINITE = "Input y contains NaN or infinity."
 
 _ALLOWED: dict[str, Callable[[Any], bool]] = {
-    "alpha": lambda value: isinstance(value, int | float) and 0 < value < math.inf,
+    "alpha": lambda value: isinstance(value, int | float) and 0 < value < _HUGE,
     "l1_ratio": lambda value: isinstance(value, int | float) and 0 <= value <= 1,
     "tol": lambda value: isinstance(value, int | float) and 0 <= value < math.inf,
     "max_iter": lambda value: isinstance(value, int) and value >= 1,
@@ -97,26 +103,41 @@ def fit(
     configuration and target.
     """
     n_targets, n_configs = Y.shape[1], len(configs)
-    decisions = np.full((n_targets, n_configs, len(part.valid)), np.nan)
-    weights = np.full((n_targets, n_configs, part.n_regions), np.nan)
-    intercepts = np.full((n_targets, n_configs), np.nan)
-    not_converged, iterations = np.zeros((2, n_targets, n_configs), dtype=np.int64)
     finite = np.isfinite(Y).all(axis=0)
     errors: dict[int, Exception] = dict.fromkeys(map(int, np.flatnonzero(~finite)), ValueError(_NOT_FINITE))
     good = np.flatnonzero(finite)
     Q = np.ascontiguousarray(part.cross(Y[:, good]).T)
     if not (np.isfinite(Q).all() and np.isfinite(part.gram).all()):
         errors |= dict.fromkeys(map(int, good), ValueError("products of the regions overflow"))
-    elif len(good):
-        means = Y[:, good].mean(axis=0)
-        squares = ((Y[:, good] - means) ** 2).sum(axis=0)
-        weights[good], iterations[good], not_converged[good] = _paths(part, Q, squares, configs)
-        intercepts[good] = means[:, None] - weights[good] @ part.means
-        decisions[good] = _predict(part, weights[good]) + intercepts[good][:, :, None]
-    failures = tuple((t, number, error) for t, error in sorted(errors.items()) for number in range(n_configs))
+        good, Q = good[:0], Q[:0]
+    means = Y[:, good].mean(axis=0)
+    squares = ((Y[:, good] - means) ** 2).sum(axis=0)
+    try:
+        weights, iterations, not_converged = _paths(part, Q, squares, configs)
+    except np.linalg.LinAlgError as error:
+        errors |= dict.fromkeys(map(int, good), error)
+        good, means = good[:0], means[:0]
+        weights, iterations, not_converged = _paths(part, Q[:0], squares[:0], configs)
+    intercepts = means[:, None] - weights @ part.means
+    decisions = _predict(part, weights, intercepts)
+    failed = [(t, number, error) for t, error in sorted(errors.items()) for number in range(n_configs)]
+    lost = ~np.isfinite(decisions).all(axis=2)
+    decisions[lost] = np.nan
+    failed += [(int(good[t]), int(n), ValueError("the fit overflows")) for t, n in np.argwhere(lost)]
+    failures = tuple(failed)
+    if errors:
+        decisions, weights, intercepts = (_spread(a, good, n_targets, np.nan) for a in (decisions, weights, intercepts))
+        iterations, not_converged = (_spread(a, good, n_targets, 0) for a in (iterations, not_converged))
     if not coefficients:
         return Fits(decisions, not_converged, iterations, failures=failures)
     return Fits(decisions, not_converged, iterations, coefficients=weights, intercepts=intercepts, failures=failures)
+
+
+def _spread(values: Any, good: Ints, n_targets: int, otherwise: float) -> Any:
+    """Put rows of values in their places among all targets."""
+    found = np.full((n_targets, *values.shape[1:]), otherwise, dtype=values.dtype)
+    found[good] = values
+    return found
 
 
 def _paths(part: TrainingSet, Q: Floats, squares: Floats, configs: Configs) -> tuple[Floats, Ints, Ints]:
@@ -134,6 +155,7 @@ def _paths(part: TrainingSet, Q: Floats, squares: Floats, configs: Configs) -> t
         if not len(some):
             continue
         coefs = weights[some, _nearest(penalties, solved, number)] if solved else np.zeros((len(some), len(H)))
+        coefs[~np.isfinite(coefs).all(axis=1)] = 0.0
         gradients = Q[some] - coefs @ H
         tol = min(max(float(configs[number].get("tol", TOL)), _LEAST_TOL), TOL)
         limit = int(configs[number].get("max_iter", 1000))
@@ -178,11 +200,11 @@ def _inverse(H: Floats, l2: float, coefs: Floats) -> Floats:
     return found
 
 
-def _predict(part: TrainingSet, weights: Floats) -> Floats:
-    """Return products with the columns to predict from, of shape (n_targets, n_configs, n_valid)."""
-    flat = weights.reshape(-1, weights.shape[2])
+def _predict(part: TrainingSet, weights: Floats, intercepts: Floats) -> Floats:
+    """Return predictions of shape (n_targets, n_configs, n_valid)."""
+    flat = weights.reshape(-1, part.n_regions)
+    found = np.repeat(intercepts.reshape(-1, 1), len(part.valid), axis=1)
     some = np.flatnonzero(flat.any(axis=1))
-    found = np.zeros((len(flat), len(part.valid)))
     if len(some):
-        found[some] = part.project(flat[some])
-    return found.reshape(*weights.shape[:2], -1)
+        found[some] += part.project(flat[some])
+    return found.reshape(*weights.shape[:2], len(part.valid))

@@ -2,13 +2,10 @@
 
 The objective is scikit-learn's: C * sum of (class weight * log loss) + (1 - l1_ratio) / 2 |coef|^2 + l1_ratio |coef|_1,
 with a free intercept. Configurations with an l1 penalty follow paths, see `logistic_path`; those without one share a
-rotation, see `logistic_ridge`. A fit stops when
-
-- no subgradient's smallest element is larger than `tol` times what it is at 0 (scikit-learn's own stopping rules
-  look at other things, so `tol` is the configuration's, but never above `TOL`), and
-- the next step would change the log odds by less than a hundredth of their spread,
-
-or, not converged, after `max_iter` steps (each worth many of scikit-learn's), `MAX_ITER` by default.
+rotation, see `logistic_ridge`. A fit has converged when its smallest subgradient is no longer than `tol` times what it
+is at 0, in proportion to the residuals (`Penalty`). scikit-learn's solvers look at other things, so `tol` is the
+configuration's, but never above `TOL`, which is far tighter than their 1e-4. `max_iter` bounds steps, each of which is
+worth many of theirs; it is `MAX_ITER` by default.
 """
 
 from __future__ import annotations

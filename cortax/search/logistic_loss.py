@@ -19,7 +19,12 @@ _SHORTEST = 1e-10
 
 @dataclass(frozen=True)
 class Penalty:
-    """l1 |coef|_1 + l2 |coef|^2 / 2, beside a sum of losses; and when to stop."""
+    """l1 |coef|_1 + l2 |coef|^2 / 2, beside a sum of losses; and when to stop.
+
+    A fit has converged when its gradient, or the smallest of its subgradients, is no longer than `tol` times what it is
+    at coefficients of 0, in proportion to the length of the residuals. Without that proportion a fit to classes that
+    can be told apart would stop before its penalty counts. `max_iter` bounds the steps.
+    """
 
     l1: float
     l2: float
@@ -68,6 +73,11 @@ class Loss:
     value: float
     residuals: Floats
     curved: Floats
+
+    @property
+    def size(self) -> float:
+        """Length of the residuals: what the size of a gradient is to be compared with."""
+        return float(np.linalg.norm(self.residuals))
 
 
 def loss_at(odds: Floats, classes: Classes) -> Loss:

@@ -14,7 +14,7 @@ from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
 from cortax.search.logistic_kernels import sweep, weigh, weighted_means
 
-__all__ = ["Curvature", "extended", "minimise", "uniform", "weighted"]
+__all__ = ["Curvature", "extended", "minimise", "weighted"]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -23,6 +23,8 @@ Ints = npt.NDArray[np.int64]
 # no bottom.
 _DAMPING = 1e-6
 _ROUNDS = 50
+# A Cholesky factor of so many regions costs as much as a sweep of coordinate descent.
+_REGIONS_PER_SWEEP = 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,11 +57,6 @@ class Curvature:
         if len(at) == len(self.H) and (at == np.arange(len(at))).all():
             return self.H
         return self.H[np.ix_(at, at)]
-
-
-def uniform(gram: npt.NDArray[np.float32], means: Floats, n_train: int) -> Curvature:
-    """Return the curvature for second derivatives that are 1 everywhere: the Gram matrix of the centred columns."""
-    return Curvature(np.arange(len(gram)), gram, means, np.ones(n_train))
 
 
 def weighted(X_T: Floats, regions: Ints, weights: Floats) -> Curvature:
@@ -117,8 +114,7 @@ def minimise(
     """
     gradient, coef = gradient.copy(), coef.copy()
     for _ in range(_ROUNDS):
-        # A factor costs as much as so many sweeps.
-        n_sweeps = 5 + np.count_nonzero(coef) // 60
+        n_sweeps = 5 + np.count_nonzero(coef) // _REGIONS_PER_SWEEP
         if sweep(H, scale, gradient, coef, l1, l2, n_sweeps, tol) <= tol:
             break
         active = np.flatnonzero(coef)

@@ -23,10 +23,10 @@ __all__ = ["Path", "follow"]
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-# A fit is done when the next step would change the log odds by less than this part of their spread, besides `tol`.
-_MOVE = 1e-2
 # Steps with an old curvature that cost as much as a new one, per region in it.
 _STEPS_PER_REGION = 1 / 40
+# A model's minimum is found to this part of the violation.
+_INNER = 0.1
 
 
 @dataclass(eq=False)
@@ -57,19 +57,17 @@ class Path:
         self.iterations, self.not_converged = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int64)
 
 
-def follow(X_T: Floats, paths: Sequence[Path], start: Curvature | None = None, at_once: int = 64) -> None:
+def follow(X_T: Floats, paths: Sequence[Path], *, at_once: int) -> None:
     """Fit every penalty of every path, in place.
 
     Parameters
     ----------
     X_T : float64 array of shape (n_regions, n_train)
     paths : sequence of Path
-    start : Curvature, optional
-        What every path starts with, of all regions, up to a factor.
     at_once : int
         How many paths go on at a time.
     """
-    in_step(X_T, (_walk(path, X_T, start) for path in paths), at_once)
+    in_step(X_T, (_walk(path, X_T) for path in paths), at_once)
 
 
 @dataclass(eq=False)
@@ -80,32 +78,30 @@ class _Point:
     intercept: float
     loss: Loss
     slopes: Floats  # X' @ residuals
-    curvature: Curvature | None
-    scale: float  # of the curvature
-    shrinkage: float = 1e-6  # of the violation in the last step
-    move: float = np.inf  # of the log odds in the last step, by their spread
+    curvature: Curvature | None = None
+    scale: float = 1.0  # of the curvature
+    shrinkage: float = 0.0  # of the violation in the last step
 
 
-def _walk(path: Path, X_T: Floats, curvature: Curvature | None) -> Asking:
+def _walk(path: Path, X_T: Floats) -> Asking:
     intercept = path.classes.log_odds()
     loss = loss_at(np.full(X_T.shape[1], intercept), path.classes)
     slopes = X_T @ loss.residuals
-    at = _Point(np.zeros(len(X_T)), intercept, loss, slopes, curvature, float(loss.curved.mean()))
-    largest = float(np.abs(slopes).max())
+    at = _Point(np.zeros(len(X_T)), intercept, loss, slopes)
+    largest, most = float(np.abs(slopes).max()), loss.size
+    rounding = 1e-10 * largest + 1e-13 * float(np.abs(loss.residuals).sum())
     for number, penalty in enumerate(path.penalties):
-        at.move = previous = np.inf
-        # Below the last term is rounding.
-        allowed = max(penalty.tol * (largest - penalty.l1), 1e-10 * largest)
+        previous = np.inf
         for iteration in range(penalty.max_iter + 1):
             gradient = at.slopes + penalty.l2 * at.coef
             found = max(violation(gradient, at.coef, penalty.l1), abs(at.loss.residuals.sum()))
-            if iteration:
-                at.shrinkage = max(found / previous, 1e-6)
-            if found <= allowed and (at.move * at.shrinkage <= _MOVE or found <= 1e-4 * allowed):
+            allowed = at.loss.size / most * max(penalty.tol * (largest - penalty.l1), rounding)
+            if found <= allowed:
                 break
             if iteration == penalty.max_iter:
                 path.not_converged[number] = 1
                 break
+            at.shrinkage = found / previous if iteration else at.shrinkage
             previous = found
             yield from _step(path.classes, at, X_T, penalty, gradient, found, allowed)
         path.iterations[number] = iteration
@@ -127,7 +123,7 @@ def _step(
         now,
         penalty.l1,
         penalty.l2,
-        max(0.1 * found, 0.3 * allowed),
+        _INNER * found,
     )
     shift = -float(excess / (at.scale * curvature.weights.sum()) + means @ step)
     direction = np.zeros_like(at.coef)
@@ -138,8 +134,6 @@ def _step(
     length, at.loss = search_line(at.loss, change, classes, slope, lambda t: penalty.of(now + t * step))
     at.coef = at.coef + length * direction
     at.intercept += length * shift
-    spread = float(np.std(at.loss.odds))
-    at.move = float(np.std(change)) / spread if length == 1.0 and spread else np.inf
     modelled, seen = curvature.weights @ change**2, (at.loss.residuals @ change - before) / length
     if modelled > 0 and seen > 0:
         at.scale = float(np.clip(seen / modelled, at.scale / 10, at.scale * 10))
@@ -155,7 +149,7 @@ def _update(at: _Point, X_T: Floats, regions: Ints, excess: float) -> Curvature:
         if steps > 2 + len(regions) * _STEPS_PER_REGION or 2 * unknown > len(regions):
             curvature = None
     if curvature is None:
-        at.curvature, at.scale, at.shrinkage = weighted(X_T, regions, at.loss.curved), 1.0, 1e-6
+        at.curvature, at.scale, at.shrinkage = weighted(X_T, regions, at.loss.curved), 1.0, 0.0
     else:
         at.curvature = extended(curvature, X_T, regions)
     return at.curvature

@@ -24,7 +24,6 @@ Floats = npt.NDArray[np.float64]
 
 _AT_ONCE = 64
 _PAIRS = 12  # of steps and changes of gradient that L-BFGS remembers
-_MOVE = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,14 +95,13 @@ def _descend(rotated: Rotation, fit: RidgeFit) -> Asking:
     loss = loss_at(np.full(rotated.Z_T.shape[1], at[-1]), fit.classes)
     squares = np.append(rotated.squares, float(len(loss.odds)))
     gradient = np.append(rotated.Z_T @ loss.residuals, loss.residuals.sum())
-    null, scale = float(np.linalg.norm(gradient)), float(loss.curved.mean())
+    null, most, scale = float(np.linalg.norm(gradient)), loss.size, float(loss.curved.mean())
+    rounding = 1e-13 * float(np.abs(loss.residuals).sum())
     pairs: deque[tuple[Floats, Floats]] = deque(maxlen=_PAIRS)
     for iteration in range(fit.penalty.max_iter + 1):
         step = _direction(gradient, scale * squares + penalty, pairs)
         slope, found = float(gradient @ step), float(np.linalg.norm(gradient))
-        # -slope is about the weighted sum of squares of what the step does to the log odds.
-        small = -slope <= loss.curved.sum() * (_MOVE * np.std(loss.odds)) ** 2
-        fit.converged = found <= 1e-10 * null or (found <= fit.penalty.tol * null and bool(small))
+        fit.converged = found <= loss.size / most * max(fit.penalty.tol * null, rounding)
         if fit.converged or iteration == fit.penalty.max_iter:
             break
         change = (yield step[:-1]) + step[-1]

@@ -1,16 +1,13 @@
-"""Support vector machines on a precomputed RBF kernel: sequential minimal optimisation, and what it needs.
+"""Support vector machines on an RBF kernel: sequential minimal optimisation, and what speeds it up.
 
 Both machines are the problem
 
     minimise  b'Kb / 2 - target'b + epsilon |b|_1   subject to  low <= b <= high,  sum b = 0
 
-with `b` the coefficients of the decision function, `target` y or -1 and 1, and epsilon 0 for classes. As the sum is 0,
-K - 1 gives the same solution as K: that is what is kept, in single precision as in libsvm, but without its loss of
-digits where gamma is small and K close to 1.
-
-A step moves the pair of coefficients that libsvm's rule chooses (Fan, Chen and Lin 2005), and the rule to stop is
-libsvm's. After a first round over all rows, steps on a small kernel of the free and most violating rows follow, until
-nothing is left to gain on all of them.
+with `b` the coefficients of the decision function, `target` y or -1 and 1, and epsilon 0 for classes. A step moves the
+pair of coefficients that libsvm's rule chooses (Fan, Chen and Lin 2005), and the rule to stop is libsvm's. After a
+first round over all rows, steps on a small kernel of the free and most violating rows follow, and where they are many,
+Newton steps on the free ones, until nothing is left to gain on all rows.
 """
 
 from __future__ import annotations
@@ -21,24 +18,26 @@ import numpy as np
 import numpy.typing as npt
 
 from cortax.search.compiled import compiled
+from cortax.search.faces import minimise_free
+from cortax.search.rbf import Kernel, add_rows, fill_row, small_kernel
 
-__all__ = ["Machine", "Solution", "decide", "make_kernel", "padded", "rounded", "solve"]
+__all__ = ["Machine", "Solution", "rounded", "solve"]
 
 _jit = compiled(__name__)
 
 Floats = npt.NDArray[np.float64]
-Singles = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
-
-# Arrays that are searched for their largest number have a multiple of this length.
-_LANES = 16
 
 # Smallest number of rows of a small kernel, and the largest as a share of all rows.
 _SMALL = 512
-_SHARE = 1 / 3
+_SHARE = 0.5
 
 # How far a small kernel is solved before all rows are looked at again, relative to how far it was from solved.
 _FRACTION = 0.1
+
+# A Newton step of n rows costs about as much as n**2 / _PATIENCE pairwise ones, of which this many are made at least.
+_PATIENCE = 150
+_LEAST = 5000
 
 # What is less than this part of the width between bounds is nothing.
 _ROUNDING = 1e-10
@@ -85,63 +84,69 @@ class Solution:
     converged: bool
 
 
-def make_kernel(distances: Singles, gamma: float, coefficients: Floats, kernel: Singles) -> Floats:
-    """Fill in exp(-gamma D) - 1, and return its product with coefficients.
+@dataclass(frozen=True, eq=False)
+class _State:
+    """Where a solution is, of all rows or some; arrays of shape (m,), changed in place. Beyond the rows, all is 0."""
 
-    Parameters
-    ----------
-    distances : float32 array of shape (n_train, n_train or more)
-    gamma : float
-    coefficients : float64 array of shape (n_train,)
-    kernel : float32 array of shape (m, m), m >= n_train
-        Zeros beyond (n_train, n_train).
-    """
-    product = np.zeros(len(coefficients))
-    _fill(distances, _rate(gamma), coefficients, kernel, product)
-    return product
+    kernel: Kernel
+    b: Floats
+    gradient: Floats
+    low: Floats
+    high: Floats
+    epsilon: float
+
+    def slopes(self) -> tuple[Floats, Floats]:
+        """What raising a coefficient gains, and what lowering it costs, per unit; infinite at bounds."""
+        up, down = _slopes(self.b, self.gradient, self.low, self.high, self.epsilon)
+        return up, down
+
+    def step(self, stop: float, max_iter: int) -> int:
+        """Move pairs until none gains more than `stop`; return how many."""
+        k = self.kernel
+        problem = self.b, self.gradient, self.low, self.high, self.epsilon
+        n_steps: int = _steps(k.distances, k.rate, k.values, k.filled, *problem, stop, max_iter)
+        return n_steps
+
+    def leap(self) -> bool:
+        """Move free coefficients together; return whether they came to their minimum."""
+        up, _ = self.slopes()
+        low, high = self.low, self.high
+        if self.epsilon > 0:
+            low, high = np.where(self.b > 0, 0.0, low), np.where(self.b < 0, 0.0, high)
+            high = np.where(self.b == 0, 0.0, high)
+        return minimise_free(self.kernel, self.b, self.gradient, (low, high), up)
 
 
-def decide(distances: Singles, gamma: float, solution: Solution) -> Floats:
-    """Return the decisions for the rows to predict, of shape (n_valid,).
+@dataclass(eq=False)
+class _Patience:
+    """When to leap: after as many steps as cost as much, and twice as many after each leap that did not get there."""
 
-    Parameters
-    ----------
-    distances : float32 array of shape (n_train, n_train + n_valid)
-    gamma : float
-    solution : Solution
-    """
-    n_train, n_all = distances.shape
-    decisions = np.full(n_all - n_train, solution.intercept)
-    rows = np.flatnonzero(solution.coefficients)
-    _add_values(distances, _rate(gamma), rows, solution.coefficients[rows], decisions)
-    return decisions
+    factor: int = 1
+    waited: int = 0
 
+    def steps(self, n: int) -> int:
+        """Return how many steps, on n rows, are made before a leap."""
+        return self.factor * max(_LEAST, n * n // _PATIENCE)
 
-def _rate(gamma: float) -> np.float32:
-    return np.float32(-min(gamma, 1e30))
+    def wait(self, state: _State, done: int, n: int) -> None:
+        """Take note of steps, and leap when there were enough."""
+        self.waited += done
+        if self.waited >= self.steps(n):
+            self.waited = 0
+            self.factor = 1 if state.leap() else 2 * self.factor
 
 
 def solve(
-    machine: Machine,
-    kernel: Singles,
-    coefficients: Floats,
-    product: Floats,
-    *,
-    tol: float,
-    max_iter: int,
-    rounds: bool = True,
+    machine: Machine, kernel: Kernel, start: Floats, *, tol: float, max_iter: int, rounds: bool = True
 ) -> Solution:
     """Minimise.
 
     Parameters
     ----------
     machine : Machine
-    kernel : float32 array of shape (m, m)
-        See `make_kernel`; m is `padded(n_train)`.
-    coefficients : float64 array of shape (n_train,)
-        Where to start: within the bounds, of sum 0.
-    product : float64 array of shape (n_train,)
-        Kernel times coefficients.
+    kernel : Kernel
+    start : float64 array of shape (n_train,)
+        Coefficients within the bounds, of sum 0.
     tol : float
         The gap below which a solution is one.
     max_iter : int
@@ -150,19 +155,22 @@ def solve(
         Whether a coefficient that is at a bound, or 0, but for rounding is not a free one, by which the intercept
         goes.
     """
-    n, n_steps, whole = len(coefficients), 0, True
-    b, low, high, gradient = _pad(len(kernel), coefficients, machine.low, machine.high, product - machine.target)
+    n, n_steps, whole = len(start), 0, _Patience()
+    b, low, high, gradient = _pad(len(kernel.values), start, machine.low, machine.high, -machine.target)
+    rows = np.flatnonzero(start)
+    add_rows(kernel, rows, start[rows], gradient)
+    state = _State(kernel, b, gradient, low, high, machine.epsilon)
     while True:
-        up, down = _slopes(b, gradient, low, high, machine.epsilon)
+        up, down = state.slopes()
         gap, done = float(up.max() - down.min()), 0
         if gap >= tol and n_steps < max_iter:
             rows = _candidates(b, up, down, machine.epsilon)
-            if whole or len(rows) > _SHARE * n:
-                done = _steps(kernel, b, gradient, low, high, machine.epsilon, tol, min(n, max_iter - n_steps))
+            if not n_steps or len(rows) > _SHARE * n:
+                done = state.step(tol, min(n // 2 + 1, max_iter - n_steps))
+                whole.wait(state, done, n)
             else:
-                stop = max(tol / 2, _FRACTION * gap)
-                done = _steps_of(rows, kernel, b, gradient, low, high, machine.epsilon, stop, max_iter - n_steps)
-            whole, n_steps = False, n_steps + done
+                done = _step_some(state, rows, max(tol / 2, _FRACTION * gap), max_iter - n_steps)
+            n_steps += done
         if not done:
             break
     if rounds:
@@ -176,11 +184,6 @@ def rounded(b: Floats, low: Floats, high: Floats) -> Floats:
     nothing = _ROUNDING * (high - low)
     b = np.where(b - low < nothing, low, np.where(high - b < nothing, high, b))
     return np.where(np.abs(b) < nothing, 0.0, b)
-
-
-def padded(n: int) -> int:
-    """Return the length, at least n, that arrays have."""
-    return -(-n // _LANES) * _LANES
 
 
 def _pad(m: int, *arrays: Floats) -> list[Floats]:
@@ -198,26 +201,24 @@ def _candidates(b: Floats, up: Floats, down: Floats, epsilon: float) -> Ints:
     return np.flatnonzero(chosen)
 
 
-def _steps_of(
-    rows: Ints,
-    kernel: Singles,
-    b: Floats,
-    gradient: Floats,
-    low: Floats,
-    high: Floats,
-    epsilon: float,
-    stop: float,
-    max_iter: int,
-) -> int:
-    """Move some coefficients, in place."""
-    small = np.zeros((padded(len(rows)),) * 2, np.float32)
-    _gather(kernel, rows, small)
-    some = _pad(len(small), b[rows], gradient[rows], low[rows], high[rows])
-    n_steps: int = _steps(small, *some, epsilon, stop, max_iter)
-    moved = some[0][: len(rows)] - b[rows]
+def _step_some(state: _State, rows: Ints, stop: float, max_iter: int) -> int:
+    """Move some coefficients; return the number of steps."""
+    small = small_kernel(state.kernel, rows)
+    arrays = (array[rows] for array in (state.b, state.gradient, state.low, state.high))
+    b, gradient, low, high = _pad(len(small.values), *arrays)
+    some = _State(small, b, gradient, low, high, state.epsilon)
+    n_steps, patience = 0, _Patience()
+    while True:
+        limit = min(patience.steps(len(rows)), max_iter - n_steps)
+        done = some.step(stop, limit)
+        n_steps += done
+        if done < limit or n_steps >= max_iter:
+            break
+        patience.wait(some, done, len(rows))
+    moved = some.b[: len(rows)] - state.b[rows]
     changed = np.flatnonzero(moved)
-    b[rows] = some[0][: len(rows)]
-    _add_rows(kernel, rows[changed], moved[changed], gradient)
+    state.b[rows] = some.b[: len(rows)]
+    add_rows(state.kernel, rows[changed], moved[changed], state.gradient)
     return n_steps
 
 
@@ -244,23 +245,31 @@ def _slope(b, gradient, low, high, epsilon):  # type: ignore[no-untyped-def]
 
 
 @_jit
-def _steps(kernel, b, gradient, low, high, epsilon, stop, max_iter):  # type: ignore[no-untyped-def]
-    """Move pairs of coefficients, in place, until no pair gains more than `stop`; return the number of steps."""
+def _steps(distances, rate, kernel, filled, b, gradient, low, high, epsilon, stop, max_iter):  # type: ignore[no-untyped-def]
     n, n_steps = len(b), 0
     up, down = _slopes(b, gradient, low, high, epsilon)
     gains, singles, doubles = np.empty(n, np.float32), np.empty(n, np.float32), np.empty(n)
     while n_steps < max_iter:
         i = _largest(up, doubles)
+        if not filled[i]:
+            fill_row(distances, rate, kernel, filled, i)
         _gains(up[i], down, kernel[i], gains)
         j = _largest(gains, singles)
         slope = up[i] - down[j]
         if slope < stop and (slope <= 0 or up[i] - down.min() < stop):
             break
+        if not filled[j]:
+            fill_row(distances, rate, kernel, filled, j)
         n_steps += 1
         bi, bj = b[i], b[j]
         step = _step(slope, max(-2.0 * kernel[i, j], _FLAT), bi, bj, low[j], high[i], epsilon)
-        b[i] = high[i] if step == high[i] - bi else bi + step
-        b[j] = low[j] if step == bj - low[j] else bj - step
+        b[i], b[j] = bi + step, bj - step
+        # libsvm's arithmetic at bounds, on whose rounding an intercept may depend.
+        if step >= high[i] - bi or step >= bj - low[j]:
+            if bi + bj > high[i] + low[j]:
+                b[i], b[j] = high[i], max(bi + bj - high[i], low[j])
+            else:
+                b[i], b[j] = min(bi + bj - low[j], high[i]), low[j]
         gi = -up[i] - (epsilon if bi >= 0 else -epsilon)
         gj = -down[j] - (epsilon if bj > 0 else -epsilon)
         up[i], down[i] = _slope(b[i], gi, low[i], high[i], epsilon)
@@ -347,68 +356,3 @@ def _fold(values, folded):  # type: ignore[no-untyped-def]
         a = a if a > b else b
         c = c if c > d else d
         folded[t] = a if a > c else c
-
-
-@_jit
-def _value(distance, rate):  # type: ignore[no-untyped-def]
-    """Return exp(rate * distance) - 1, to single precision relative to itself; a Taylor-like polynomial and a shift."""
-    x = rate * distance
-    x = x if x > np.float32(-20) else np.float32(-20)
-    power = np.rint(x * np.float32(1.44269504))
-    x = (x - power * np.float32(0.693359375)) - power * np.float32(-2.12194440e-4)
-    y = np.float32(1.9875691500e-4)
-    y = y * x + np.float32(1.3981999507e-3)
-    y = y * x + np.float32(8.3334519073e-3)
-    y = y * x + np.float32(4.1665795894e-2)
-    y = y * x + np.float32(1.6666665459e-1)
-    y = y * x + np.float32(5.0000001201e-1)
-    y = y * x * x + x
-    two = np.int32((np.int32(power) + np.int32(127)) << 23).view(np.float32)
-    return two * y + (two - np.float32(1))
-
-
-@_jit
-def _fill(distances, rate, b, kernel, product):  # type: ignore[no-untyped-def]
-    n = len(b)
-    for i in range(n):
-        row, values = distances[i], kernel[i]
-        for t in range(n):
-            values[t] = _value(row[t], rate)
-        values[i] = 0
-        if b[i] != 0:
-            for t in range(n):
-                product[t] += b[i] * values[t]
-
-
-@_jit
-def _add_values(distances, rate, rows, weights, sums):  # type: ignore[no-untyped-def]
-    start, n = distances.shape[1] - len(sums), len(sums)
-    values = np.empty(n, np.float32)
-    for k in range(len(rows)):
-        row = distances[rows[k], start:]
-        for t in range(n):
-            values[t] = _value(row[t], rate)
-        for t in range(n):
-            sums[t] += weights[k] * values[t]
-
-
-@_jit
-def _gather(kernel, rows, small):  # type: ignore[no-untyped-def]
-    for i in range(len(rows)):
-        row, some = kernel[rows[i]], small[i]
-        for j in range(len(rows)):
-            some[j] = row[rows[j]]
-
-
-@_jit
-def _add_rows(kernel, rows, weights, sums):  # type: ignore[no-untyped-def]
-    n, fours = len(sums), len(rows) // 4 * 4
-    for k in range(0, fours, 4):
-        a, b, c, d = kernel[rows[k]], kernel[rows[k + 1]], kernel[rows[k + 2]], kernel[rows[k + 3]]
-        wa, wb, wc, wd = weights[k], weights[k + 1], weights[k + 2], weights[k + 3]
-        for t in range(n):
-            sums[t] += (wa * a[t] + wb * b[t]) + (wc * c[t] + wd * d[t])
-    for k in range(fours, len(rows)):
-        row = kernel[rows[k]]
-        for t in range(n):
-            sums[t] += weights[k] * row[t]

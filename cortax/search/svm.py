@@ -18,8 +18,9 @@ import numpy.typing as npt
 from cortax.search.cells import Configs
 from cortax.search.distances import Distances, move, no_distances
 from cortax.search.pipelines import PIPELINES, fit_counting, make_back
+from cortax.search.rbf import decide, kernel_space, make_kernel
 from cortax.search.selection import selectors, varying
-from cortax.search.smo import Machine, Solution, decide, make_kernel, padded, rounded, solve
+from cortax.search.smo import Machine, Solution, rounded, solve
 from cortax.search.training import Fits, TrainingSet
 
 __all__ = ["TOGETHER", "fit", "unable"]
@@ -71,14 +72,14 @@ def unable(task: str, configs: Configs) -> str:
 
 @dataclass(frozen=True, eq=False)
 class _Work:
-    """What fits on one training set share: the kernel is space, to be filled again for every fit."""
+    """What fits on one training set share; `space` is for the kernel of one after the other."""
 
     part: TrainingSet
     task: str
     varied: Bools
     means: Floats
     variances: Floats
-    kernel: npt.NDArray[np.float32]
+    space: npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,8 +149,8 @@ def fit(
 
 
 def _prepare(part: TrainingSet, task: str) -> _Work:
-    kernel = np.zeros((padded(len(part.train)),) * 2, np.float32)
-    return _Work(part, task, varying(part.X), part.X.mean(axis=0), part.X.var(axis=0), kernel)
+    space = kernel_space(len(part.train))
+    return _Work(part, task, varying(part.X), part.X.mean(axis=0), part.X.var(axis=0), space)
 
 
 def _masks(work: _Work, Y: Floats, configs: Configs) -> list[list[Bools]]:
@@ -215,7 +216,8 @@ def _fit_target(
         machine = _machine(y, C, config, work.task)
         solution = _solve(work, distances, machine, gamma, config, _start(solved, C, gamma, machine))
         solved.append(_Solved(C, gamma, machine, solution.coefficients))
-        found[number] = solution, decide(distances.values, gamma, solution)
+        decided = decide(distances.values, gamma, solution.coefficients, solution.intercept)
+        found[number] = solution, decided if work.task == "regression" else -decided
     return found
 
 
@@ -229,13 +231,12 @@ def _solve(
     """
     limit = config.get("max_iter", -1)
     how: dict[str, Any] = {"tol": config.get("tol", 1e-3), "max_iter": _MOST_STEPS if limit < 0 else limit}
-    product = make_kernel(distances.values, gamma, start, work.kernel)
+    kernel = make_kernel(distances.values, gamma, work.space)
     even = machine.epsilon == 0 and abs(machine.high.sum() + machine.low.sum()) <= _ROUNDING * machine.high.sum()
-    solution = solve(machine, work.kernel, start, product, **how, rounds=not even)
+    solution = solve(machine, kernel, start, **how, rounds=not even)
     b = rounded(solution.coefficients, machine.low, machine.high)
     if even and start.any() and ((b == machine.low) | (b == machine.high)).all():
-        zeros = np.zeros(len(b))
-        solution = solve(machine, work.kernel, zeros, zeros, **how, rounds=False)
+        solution = solve(machine, kernel, np.zeros(len(b)), **how, rounds=False)
     return solution
 
 
@@ -255,7 +256,8 @@ def _machine(y: Floats, C: float, config: Mapping[str, Any], task: str) -> Machi
     bounds = np.full(len(y), C)
     if config.get("class_weight") == "balanced":
         bounds *= len(y) / (2 * np.where(ones, ones.sum(), (~ones).sum()))
-    return Machine(np.where(ones, 1.0, -1.0), np.where(ones, 0.0, -bounds), np.where(ones, bounds, 0.0), 0.0)
+    # libsvm has class 0 above 0; to take the same way, so has the machine.
+    return Machine(np.where(ones, -1.0, 1.0), np.where(ones, -bounds, 0.0), np.where(ones, 0.0, bounds), 0.0)
 
 
 def _start(solved: Sequence[_Solved], C: float, gamma: float, machine: Machine) -> Floats:
