@@ -36,8 +36,8 @@ _SHARE = 0.5
 _FRACTION = 0.1
 
 # A Newton step of n rows costs about as much as n**2 / _PATIENCE pairwise ones, of which this many are made at least.
-_PATIENCE = 150
-_LEAST = 5000
+_PATIENCE = 60
+_LEAST = 20_000
 
 # What is less than this part of the width between bounds is nothing.
 _ROUNDING = 1e-10

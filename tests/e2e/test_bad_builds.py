@@ -66,7 +66,8 @@ def test_a_mended_study_goes_on(project, mended):
     refused(project, "ax run", "pipelines.ridge.n_configs", "got 0")
     project.edit(STUDY, "n_configs = 0", "n_configs = 4")
     run = project.run()
-    assert sorted(set(run.made)) == ["evaluate", "scores", "tune"]
+    # What is chosen may be the same, and then nothing below needs to run.
+    assert {"tune"} <= set(run.made) <= {"tune", "evaluate", "scores"}
     assert {"load", "parcellate", "phenotype", "split"} <= set(run.linked)
 
 
