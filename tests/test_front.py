@@ -78,3 +78,9 @@ def test_moved_quantiles_are_those_of_the_moved_columns(n, lost, rank, change, d
     # A range of rounding alone counts as 1, on whichever side of the limit.
     real = plain.scale_ != 1
     assert (np.abs(scale - plain.scale_) <= 1e-13 * size)[real].all()
+
+
+@pytest.mark.parametrize(("n_train", "n_valid"), [(0, 5), (5, 0)])
+def test_rows_are_needed(n_train, n_valid):
+    with pytest.raises(ValueError, match=f"there are {n_train} rows to fit on and {n_valid} to predict"):
+        fit_front(np.ones((9, 2)), None, np.arange(n_train), np.arange(n_valid))

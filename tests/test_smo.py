@@ -213,3 +213,10 @@ def test_huge_and_tiny_gammas_are_no_trouble():
         found = solved(machine, D, gamma)
         assert found.converged
         assert np.isfinite(rbf.decide(D, gamma, found.coefficients, found.intercept)).all()
+
+
+def test_the_intercept_is_the_mean_of_free_rows_or_the_middle_of_the_others():
+    up, down = np.array([1.0, -np.inf, 2.0, 0.5]), np.array([1.0, 7.0, 2.0, np.inf])
+    assert smo._intercept(up, down) == 1.5
+    up[[0, 2]] = -np.inf
+    assert smo._intercept(up, down) == (0.5 + 1.0) / 2

@@ -192,6 +192,55 @@ def test_memory_and_interrupts_are_no_failures(error, monkeypatch):
         solvers.search(problem, PIPELINES["ridge"])
 
 
+def test_what_a_solver_did_not_foresee_is_a_failure_of_what_rests_on_it(monkeypatch):
+    problem = problem_of("ridge", missing=False)
+    module = solvers.find_solver("ridge", "regression", problem.configs["regression"])
+    scores = solvers.search(problem, PIPELINES["ridge"]).scores
+
+    def fit(*_, **__):
+        raise RuntimeError("unforeseen")
+
+    monkeypatch.setattr(module, "fit", fit)
+    found = solvers.search(problem, PIPELINES["ridge"])
+    assert np.isnan(found.scores[::2]).all()
+    assert np.isfinite(found.scores[1::2]).all()
+    assert len(found.failures) == 2 * 3 * 3 * 2
+    assert {(f["kind"], f["message"]) for f in found.failures} == {("RuntimeError", "unforeseen")}
+    messages = [failure["message"] for failure in evaluated(problem, scores).failures]
+    assert len(messages) == 6
+    assert all("RuntimeError: unforeseen" in message for message in messages)
+
+
+@pytest.mark.parametrize("scorer", ["neg_mean_squared_log_error", "neg_mean_gamma_deviance"])
+def test_warming_up_decides_nothing(scorer):
+    problem = problem_of("ridge")
+    targets = np.where([task == "regression" for task in TASKS], np.abs(problem.targets) + 20, problem.targets)
+    problem = replace(problem, targets=targets, scorers={**problem.scorers, "regression": scorer})
+    solvers.warm_up(problem, PIPELINES["ridge"])
+    assert np.isfinite(solvers.search(problem, PIPELINES["ridge"]).scores).all()
+
+
+@pytest.mark.parametrize("extra", ["none", "constant", "dummies"])
+@pytest.mark.parametrize("near", ["offset", "tiny"])
+def test_confounds_that_nearly_depend_on_each_other(extra, near):
+    """Whoever takes a short cut here would remove other confounds than scikit-learn does."""
+    problem = problem_of("ridge", n_subjects=200, missing=False)
+    rng = np.random.default_rng(3)
+    a = rng.normal(size=200)
+    columns = [a, 1e5 + a] if near == "offset" else [a, rng.normal(size=200) * 2.2e-14]
+    if extra == "constant":
+        columns.append(np.ones(200))
+    if extra == "dummies":
+        columns += [np.arange(200) % 2, 1 - np.arange(200) % 2]
+    Y = problem.targets.copy()
+    for t in range(4):
+        Y[rng.choice(200, 30, replace=False), t] = np.nan
+    problem = replace(problem, confounds=np.column_stack(columns).astype(float), targets=Y)
+    problem = replace(problem, tasks=TASKS[:1] * 4, targets=problem.targets + rng.normal(size=Y.shape))
+    fast, plain = solvers.search(problem, PIPELINES["ridge"]), plainly(problem)
+    np.testing.assert_allclose(fast.scores, plain.scores, rtol=0, atol=1e-6)
+
+
 def test_kinds_without_a_solver_use_the_plain_loop():
     problem = problem_of("ridge")
     kind = pipeline_kind("sklearn", {"regression": "sklearn.neighbors:KNeighborsRegressor"}, name="knn")
@@ -226,6 +275,10 @@ def test_bad_problems():
         replace(problem, confounds=np.zeros((3, 1)))
     with pytest.raises(SearchError, match="no configuration for task 'classification'"):
         replace(problem, configs={"regression": [{"alpha": 1.0}]})
+    with pytest.raises(SearchError, match="no scorer for task 'regression'"):
+        replace(problem, scorers={"classification": "roc_auc"})
+    with pytest.raises(SearchError, match=r"target 'sex': classes must be 0 and 1; got \[1.0, 2.0\]"):
+        replace(problem, targets=np.add(problem.targets, [0, 1, 0, 0]))
     wrong = replace(problem, configs={**problem.configs, "regression": [{"alhpa": 1.0}]})
     with pytest.raises(SearchError, match="alhpa"):
         solvers.search(wrong, PIPELINES["ridge"])

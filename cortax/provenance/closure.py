@@ -34,6 +34,7 @@ __all__ = [
     "check_class_code",
     "class_code",
     "closure",
+    "edited",
     "manifest",
     "manifest_path",
     "manifest_text",
@@ -338,6 +339,12 @@ def manifest_path(module: str, root: str | os.PathLike[str] = _ROOT) -> Path:
     return Path(root) / ".cortax" / "manifests" / f"{module}.txt"
 
 
+def edited(module: str) -> list[str]:
+    """Return the files that a module can reach and that changed since this process began."""
+    now = _stamps()
+    return sorted(path for path in map(str, closure(module)[0].values()) if now.get(path) != _AT_START.get(path))
+
+
 def manifest(module: str) -> tuple[str]:
     """Write the manifest of a method and return its path, as Exax's `depend_extra` wants it.
 
@@ -360,10 +367,8 @@ def manifest(module: str) -> tuple[str]:
     for name in sorted(modules):
         if name != module:
             importlib.import_module(name)
-    now = _stamps()
-    edited = [path for path in map(str, modules.values()) if now.get(path) != _AT_START.get(path)]
-    if edited:
-        raise ProjectError(f"edited while it was being loaded, start the build again: {sorted(edited)}")
+    if found := edited(module):
+        raise ProjectError(f"edited while it was being loaded, start the build again: {found}")
     path = manifest_path(module)
     if not path.exists() or path.read_text() != text:
         _write(path, text)

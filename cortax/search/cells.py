@@ -67,7 +67,7 @@ class Problem:
     Raises
     ------
     SearchError
-        Shapes disagree, or a task has no configuration.
+        Shapes disagree, a task has no configuration or scorer, or a class is not 0 or 1.
     """
 
     regions: npt.NDArray[Any]
@@ -96,6 +96,12 @@ class Problem:
         for task in self.tasks:
             if not self.configs.get(task):
                 raise SearchError(f"there is no configuration for task {task!r}")
+            if task not in self.scorers:
+                raise SearchError(f"there is no scorer for task {task!r}; got {dict(self.scorers)}")
+        for target, (name, task) in enumerate(zip(self.names, self.tasks, strict=True)):
+            found = np.unique(self.targets[~np.isnan(self.targets[:, target]), target])
+            if task == "classification" and not np.isin(found, (0, 1)).all():
+                raise SearchError(f"target {name!r}: classes must be 0 and 1; got {found[:5].tolist()}")
 
 
 @dataclass(frozen=True)

@@ -68,8 +68,10 @@ def fit_front(
     Raises
     ------
     ValueError
-        A value is infinite, or there is no row.
+        A value is infinite, or there is no row to fit on or to predict.
     """
+    if not (len(train) and len(valid)):
+        raise ValueError(f"there are {len(train)} rows to fit on and {len(valid)} to predict")
     X, X_valid = (np.asarray(regions[rows], dtype=np.float64) for rows in (train, valid))
     if confounds is not None:
         X, X_valid = np.hstack([X, confounds[train]]), np.hstack([X_valid, confounds[valid]])

@@ -161,7 +161,10 @@ def _space(C: Floats) -> tuple[Floats, Floats] | None:
     # As lstsq has it, which ConfoundRegressor uses; whoever is close to its limit is not for us.
     limit = spread[0] * np.finfo(np.float64).eps * max(C.shape)
     rank = int((spread > limit).sum())
-    if (spread[:rank] < 1e3 * limit).any():
+    rounding = 10 * np.finfo(np.float64).eps
+    if (spread[:rank] < 1e3 * limit).any() or (spread[rank:] > rounding * spread[0]).any():
+        return None
+    if rank < C.shape[1] and _nearly_dependent(centred, rounding):
         return None
     # The smallest coefficients that fit lie in the space of the rows.
     basis = axes[:rank].T if rank < C.shape[1] else np.eye(rank)
@@ -170,6 +173,14 @@ def _space(C: Floats) -> tuple[Floats, Floats] | None:
     if rank and spread[-1] < _DEPENDENT * spread[0]:
         return None
     return means, basis @ (axes.T * (np.sqrt(n) / spread))
+
+
+def _nearly_dependent(centred: Floats, rounding: float) -> bool:
+    """Whether confounds depend on each other so nearly that rounding decides what they explain."""
+    sizes = np.sqrt(np.mean(centred**2, axis=0))
+    varying = sizes > rounding * sizes.max()
+    spread = np.linalg.svd(centred[:, varying] / sizes[varying], compute_uv=False)
+    return bool(((spread > rounding * spread[0]) & (spread < _DEPENDENT * spread[0])).any())
 
 
 @dataclass(frozen=True, eq=False)

@@ -128,14 +128,18 @@ def _refit(
 
     def fitted(part: TrainingSet, target: int) -> Fits | None:
         number = chosen[target]
-        found = fit(
-            part,
-            problem.targets[part.train, target][:, None],
-            [configs[target][number]],
-            task=problem.tasks[target],
-            seeds=np.array([[fit_seed(problem, target, outer, number)]]),
-            coefficients=True,
-        )
+        try:
+            found = fit(
+                part,
+                problem.targets[part.train, target][:, None],
+                [configs[target][number]],
+                task=problem.tasks[target],
+                seeds=np.array([[fit_seed(problem, target, outer, number)]]),
+                coefficients=True,
+            )
+        except Exception as unforeseen:
+            fail(target, number, unforeseen)
+            return None
         for *_, error in found.failures:
             fail(target, number, error)
         return None if found.failures else found

@@ -106,7 +106,8 @@ def fit(
     errors: dict[int, Exception] = dict.fromkeys(map(int, np.flatnonzero(~finite)), ValueError(_NOT_FINITE))
     good = np.flatnonzero(finite)
     size = max(1, _BLOCK // (len(alphas) * min(len(part.train), part.n_regions)))
-    for some in np.split(good, range(size, len(good), size)):
+    for start in range(0, len(good), size):
+        some = good[start : start + size]
         try:
             solutions = _solve(part, Y[:, some], alphas)
         except (np.linalg.LinAlgError, ValueError) as error:

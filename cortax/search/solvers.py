@@ -14,6 +14,7 @@ A kind without a solver is searched by the plain loop of `reference`.
 from __future__ import annotations
 
 import importlib
+import itertools
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -24,7 +25,7 @@ import numpy.typing as npt
 
 from cortax.folds import make_folds
 from cortax.search import reference
-from cortax.search.cells import Batch, CellSearch, Failure, Problem, SearchResult, collect
+from cortax.search.cells import SCORERS, Batch, CellSearch, Failure, Problem, SearchResult, collect
 from cortax.search.pipelines import PipelineKind, make_back
 from cortax.search.scoring import check_scorer, score_decisions
 from cortax.search.spaces import content_seed
@@ -173,9 +174,19 @@ def _search_folds(problem: Problem, batch: Batch, fit: Callable[..., Any]) -> di
             failures[target].append(where | what)
 
         for part, group in training_sets(problem, batch.targets, train, valid, fail):
-            found = _fit_group(problem, part, group, batch.outer, task, fit)
+            try:
+                found = _fit_group(problem, part, group, batch.outer, task, fit)
+            except Exception as unforeseen:
+                # What the solver did not foresee, or what it shares; all that rests on it fails.
+                for target, number in itertools.product(group, range(n_configs)):
+                    fail(target, number, unforeseen)
+                continue
+            told = {(position, number) for position, number, _ in found.failures}
             for position, number, error in found.failures:
                 fail(group[position], number, error)
+            for position, number in np.argwhere(~np.isfinite(found.decisions).all(axis=2)).tolist():
+                if (position, number) not in told:
+                    fail(group[position], number, ValueError("a decision is not finite"))
             for position, target in enumerate(group):
                 scores[target][:, inner], unscored = score_decisions(
                     problem.scorers[task],
@@ -225,9 +236,12 @@ def warm_up(problem: Problem, pipeline: PipelineKind) -> None:
             names=tasks,
             folds=make_folds(np.arange(n), n_outer=2, n_inner=2, seed=0),
             configs={task: problem.configs[task][:2] for task in tasks},
+            scorers=SCORERS,
             confounds=rng.normal(size=(n, 1)),
         )
-        search(tiny, pipeline)
+        # What comes out is not looked at: two configurations on noise may well fail.
+        for batch in plan_batches(tiny):
+            search_batch(tiny, batch, pipeline)
 
 
 def search(problem: Problem, pipeline: PipelineKind) -> SearchResult:
