@@ -224,21 +224,22 @@ def test_warming_up_decides_nothing(scorer):
 @pytest.mark.parametrize("near", ["offset", "tiny"])
 def test_confounds_that_nearly_depend_on_each_other(extra, near):
     """Whoever takes a short cut here would remove other confounds than scikit-learn does."""
-    problem = problem_of("ridge", n_subjects=200, missing=False)
-    rng = np.random.default_rng(3)
-    a = rng.normal(size=200)
-    columns = [a, 1e5 + a] if near == "offset" else [a, rng.normal(size=200) * 2.2e-14]
+    rng, n = np.random.default_rng(0), 120
+    X, a = rng.normal(size=(n, 8)), rng.normal(size=n)
+    columns = [a, 1e5 + a] if near == "offset" else [a, rng.normal(size=n) * 2.2e-14]
     if extra == "constant":
-        columns.append(np.ones(200))
+        columns.append(np.ones(n))
     if extra == "dummies":
-        columns += [np.arange(200) % 2, 1 - np.arange(200) % 2]
-    Y = problem.targets.copy()
+        columns += [np.arange(n) % 2, 1 - np.arange(n) % 2]
+    Y = X[:, :1] + rng.normal(size=(n, 4))
     for t in range(4):
-        Y[rng.choice(200, 30, replace=False), t] = np.nan
-    problem = replace(problem, confounds=np.column_stack(columns).astype(float), targets=Y)
-    problem = replace(problem, tasks=TASKS[:1] * 4, targets=problem.targets + rng.normal(size=Y.shape))
+        Y[rng.choice(n, 30, replace=False), t] = np.nan
+    folds = make_folds(np.arange(n), n_outer=2, n_inner=2, seed=0)
+    configs = {"regression": [{"alpha": 1e-2}, {"alpha": 10.0}]}
+    tasks = ("regression",) * 4
+    problem = Problem(X, Y, tasks, NAMES, folds, "ridge", configs, confounds=np.column_stack(columns))
     fast, plain = solvers.search(problem, PIPELINES["ridge"]), plainly(problem)
-    np.testing.assert_allclose(fast.scores, plain.scores, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(fast.scores, plain.scores, rtol=0, atol=1e-9)
 
 
 def test_kinds_without_a_solver_use_the_plain_loop():
