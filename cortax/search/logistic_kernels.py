@@ -23,14 +23,12 @@ def weighted_means(X_T: Any, regions: Any, weights: Any) -> Any:
 
 
 @_jit
-def weigh(X_T: Any, regions: Any, means: Any, roots: Any) -> Any:
-    """Return (X_T - means) * roots of some rows, in single precision."""
-    out = np.empty((regions.size, roots.size), dtype=np.float32)
+def weigh(X_T: Any, regions: Any, means: Any, roots: Any, out: Any) -> None:
+    """Fill in (X_T - means) * roots of some rows."""
     for k in range(regions.size):
         row, mean = X_T[regions[k]], means[k]
         for i in range(roots.size):
             out[k, i] = (row[i] - mean) * roots[i]
-    return out
 
 
 @_jit
@@ -44,13 +42,12 @@ def violation(gradient: Any, coef: Any, l1: float) -> float:
 
 
 @_jit
-def sweep(H: Any, scale: float, gradient: Any, coef: Any, l1: float, l2: float, n_sweeps: int, tol: float) -> float:
+def sweep(H: Any, scale: float, gradient: Any, coef: Any, l1: float, l2: float, n_sweeps: int, tol: float) -> None:
     """Descend a quadratic model by coordinates, in place, until no coordinate violates optimality by more than tol.
 
     The model's curvature is scale * H + l2 on the diagonal; `gradient` is its gradient at coef, kept up to date.
-    The coordinates that are 0 are looked at in every fourth sweep. Returns the largest violation of the last sweep.
+    The coordinates that are 0 are looked at in every fourth sweep.
     """
-    worst = 0.0
     for number in range(n_sweeps):
         everything = number % 4 == 0 or number == n_sweeps - 1
         worst = 0.0
@@ -82,4 +79,3 @@ def sweep(H: Any, scale: float, gradient: Any, coef: Any, l1: float, l2: float, 
                 gradient[j] += l2 * moved
         if worst <= tol and everything:
             break
-    return worst

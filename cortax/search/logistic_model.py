@@ -7,22 +7,25 @@ old, of another point or in single precision.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
-from cortax.search.logistic_kernels import sweep, weigh, weighted_means
+from cortax.search.logistic_kernels import sweep, violation, weigh, weighted_means
 
 __all__ = ["Curvature", "extended", "minimise", "weighted"]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-# Single precision has rounding errors of this order of the mean diagonal; without it flat directions would have
-# no bottom.
-_DAMPING = 1e-6
+# Added to the diagonal, in units of rounding errors of its mean: without it flat directions would have no bottom.
+_DAMPING = 8
+THR = 1.0
 _ROUNDS = 50
+# What a sweep may have seen of violations, of what is allowed at its end.
+_SEEN = 0.1
 # A Cholesky factor of so many regions costs as much as a sweep of coordinate descent.
 _REGIONS_PER_SWEEP = 20
 
@@ -35,7 +38,7 @@ class Curvature:
     ----------
     place : int array of shape (n_regions,)
         Position of each region in H, or -1.
-    H : float32 array of shape (n_known, n_known)
+    H : float32 or float64 array of shape (n_known, n_known)
     means : float64 array of shape (n_known,)
         Weighted column means: what the intercept moves by, per unit of coefficient.
     weights : float64 array of shape (n_train,)
@@ -43,7 +46,7 @@ class Curvature:
     """
 
     place: Ints
-    H: npt.NDArray[np.float32]
+    H: npt.NDArray[Any]
     means: Floats
     weights: Floats
 
@@ -51,7 +54,7 @@ class Curvature:
         """Whether H has all of these regions."""
         return bool((self.place[regions] >= 0).all())
 
-    def block(self, regions: Ints) -> npt.NDArray[np.float32]:
+    def block(self, regions: Ints) -> npt.NDArray[Any]:
         """Return H of some regions that it has; not to be written to."""
         at = self.place[regions]
         if len(at) == len(self.H) and (at == np.arange(len(at))).all():
@@ -68,7 +71,10 @@ def weighted(X_T: Floats, regions: Ints, weights: Floats) -> Curvature:
     regions : int array
     weights : float64 array of shape (n_train,)
     """
-    nothing = Curvature(np.full(len(X_T), -1), np.zeros((0, 0), dtype=np.float32), np.zeros(0), weights)
+    # With more regions than rows there are directions in which nothing curves but the penalty, which rounding errors of
+    # single precision would hide. Elsewhere it does, at half the price.
+    H = np.zeros((0, 0), dtype=np.float32 if len(X_T) < THR * len(weights) else np.float64)
+    nothing = Curvature(np.full(len(X_T), -1), H, np.zeros(0), weights)
     return extended(nothing, X_T, regions)
 
 
@@ -80,14 +86,17 @@ def extended(curvature: Curvature, X_T: Floats, regions: Ints) -> Curvature:
     n_old, weights = len(curvature.H), curvature.weights
     roots = np.sqrt(weights)
     means = weighted_means(X_T, new, weights)
-    added = weigh(X_T, new, means, roots)
-    H = np.empty((n_old + len(new), n_old + len(new)), dtype=np.float32)
+    added = np.empty((len(new), len(weights)), dtype=curvature.H.dtype)
+    weigh(X_T, new, means, roots, added)
+    H = np.empty((n_old + len(new), n_old + len(new)), dtype=added.dtype)
     H[:n_old, :n_old] = curvature.H
     H[n_old:, n_old:] = added @ added.T
-    H[n_old:, n_old:].flat[:: len(new) + 1] += np.float32(_DAMPING * np.trace(H[n_old:, n_old:]) / len(new))
+    H[n_old:, n_old:].flat[:: len(new) + 1] += _DAMPING * np.finfo(H.dtype).eps * np.trace(H[n_old:, n_old:]) / len(new)
     if n_old:
         known = np.argsort(curvature.place)[-n_old:]
-        H[n_old:, :n_old] = added @ weigh(X_T, known, curvature.means, roots).T
+        old = np.empty((n_old, len(weights)), dtype=added.dtype)
+        weigh(X_T, known, curvature.means, roots, old)
+        H[n_old:, :n_old] = added @ old.T
         H[:n_old, n_old:] = H[n_old:, :n_old].T
     place = curvature.place.copy()
     place[new] = np.arange(n_old, len(H))
@@ -95,7 +104,7 @@ def extended(curvature: Curvature, X_T: Floats, regions: Ints) -> Curvature:
 
 
 def minimise(
-    H: npt.NDArray[np.float32], scale: float, gradient: Floats, coef: Floats, l1: float, l2: float, tol: float
+    H: npt.NDArray[Any], scale: float, gradient: Floats, coef: Floats, l1: float, l2: float, tol: float
 ) -> Floats:
     """Minimise gradient'd + d'(scale H)d / 2 + l2 |d|^2 / 2 + l1 |coef + d|_1, and return coef + d.
 
@@ -103,7 +112,7 @@ def minimise(
 
     Parameters
     ----------
-    H : float32 array of shape (n, n)
+    H : float32 or float64 array of shape (n, n)
     scale : float
     gradient : float64 array of shape (n,)
         That of the penalty's square is part of it.
@@ -115,7 +124,9 @@ def minimise(
     gradient, coef = gradient.copy(), coef.copy()
     for _ in range(_ROUNDS):
         n_sweeps = 5 + np.count_nonzero(coef) // _REGIONS_PER_SWEEP
-        if sweep(H, scale, gradient, coef, l1, l2, n_sweeps, tol) <= tol:
+        sweep(H, scale, gradient, coef, l1, l2, n_sweeps, _SEEN * tol)
+        # What a sweep saw may have changed by its end.
+        if violation(gradient, coef, l1) <= tol:
             break
         active = np.flatnonzero(coef)
         if len(active):
@@ -124,19 +135,19 @@ def minimise(
 
 
 def _newton(
-    H: npt.NDArray[np.float32], scale: float, gradient: Floats, coef: Floats, active: Ints, l1: float, l2: float
+    H: npt.NDArray[Any], scale: float, gradient: Floats, coef: Floats, active: Ints, l1: float, l2: float
 ) -> None:
     """Go to the minimum over what is not 0, in place; coefficients that would change sign stop at 0."""
     now = coef[active]
     sign = np.sign(now)
     block = scale * (H.copy() if len(active) == len(H) else H[np.ix_(active, active)])
-    block.flat[:: len(active) + 1] += np.float32(l2)
+    block.flat[:: len(active) + 1] += l2
     slope = gradient[active] + l1 * sign
     try:
         factor = cho_factor(block, lower=True, overwrite_a=True, check_finite=False)
     except LinAlgError:
         return
-    step = -cho_solve(factor, slope.astype(np.float32), check_finite=False).astype(np.float64)
+    step = -cho_solve(factor, slope.astype(H.dtype), check_finite=False).astype(np.float64)
     crossed = (now + step) * sign < 0
     to = np.where(crossed, 0.0, now + step)
     moved = to - now
@@ -154,9 +165,9 @@ def _newton(
     gradient += turned
 
 
-def _turn(H: npt.NDArray[np.float32], scale: float, active: Ints, moved: Floats, n: int) -> Floats:
+def _turn(H: npt.NDArray[Any], scale: float, active: Ints, moved: Floats, n: int) -> Floats:
     """Change of the model's gradient."""
-    everywhere = np.zeros(n, dtype=np.float32)
+    everywhere = np.zeros(n, dtype=H.dtype)
     everywhere[active] = moved
     found: Floats = scale * (H @ everywhere).astype(np.float64)
     return found

@@ -26,7 +26,7 @@ Ints = npt.NDArray[np.int64]
 # Steps with an old curvature that cost as much as a new one, per region in it.
 _STEPS_PER_REGION = 1 / 40
 # A model's minimum is found to this part of the violation.
-_INNER = 0.1
+_INNER = 0.3
 
 
 @dataclass(eq=False)
