@@ -115,6 +115,8 @@ def test_as_saga_where_that_converges(l1_ratio):
     Y = classes(part, 1)
     configs = grid([1.0, 30.0], [l1_ratio], **TIGHT)
     found = fitted(part, Y, configs, coefficients=True)
+    # True second derivatives: fewer steps than an upper bound of them would need.
+    assert found.iterations.max() < 15
     for n, config in enumerate(configs):
         model = saga(part, Y[:, 0], config)
         assert model.coef_.any()

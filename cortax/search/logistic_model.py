@@ -7,7 +7,6 @@ old, of another point or in single precision.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +21,6 @@ Ints = npt.NDArray[np.int64]
 
 # Added to the diagonal, in units of rounding errors of its mean: without it flat directions would have no bottom.
 _DAMPING = 8
-THR = 1.0
 _ROUNDS = 50
 # What a sweep may have seen of violations, of what is allowed at its end.
 _SEEN = 0.1
@@ -38,7 +36,7 @@ class Curvature:
     ----------
     place : int array of shape (n_regions,)
         Position of each region in H, or -1.
-    H : float32 or float64 array of shape (n_known, n_known)
+    H : float32 array of shape (n_known, n_known)
     means : float64 array of shape (n_known,)
         Weighted column means: what the intercept moves by, per unit of coefficient.
     weights : float64 array of shape (n_train,)
@@ -46,15 +44,11 @@ class Curvature:
     """
 
     place: Ints
-    H: npt.NDArray[Any]
+    H: npt.NDArray[np.float32]
     means: Floats
     weights: Floats
 
-    def knows(self, regions: Ints) -> bool:
-        """Whether H has all of these regions."""
-        return bool((self.place[regions] >= 0).all())
-
-    def block(self, regions: Ints) -> npt.NDArray[Any]:
+    def block(self, regions: Ints) -> npt.NDArray[np.float32]:
         """Return H of some regions that it has; not to be written to."""
         at = self.place[regions]
         if len(at) == len(self.H) and (at == np.arange(len(at))).all():
@@ -71,9 +65,7 @@ def weighted(X_T: Floats, regions: Ints, weights: Floats) -> Curvature:
     regions : int array
     weights : float64 array of shape (n_train,)
     """
-    # With more regions than rows there are directions in which nothing curves but the penalty, which rounding errors of
-    # single precision would hide. Elsewhere it does, at half the price.
-    H = np.zeros((0, 0), dtype=np.float32 if len(X_T) < THR * len(weights) else np.float64)
+    H = np.zeros((0, 0), dtype=np.float32)
     nothing = Curvature(np.full(len(X_T), -1), H, np.zeros(0), weights)
     return extended(nothing, X_T, regions)
 
@@ -104,7 +96,7 @@ def extended(curvature: Curvature, X_T: Floats, regions: Ints) -> Curvature:
 
 
 def minimise(
-    H: npt.NDArray[Any], scale: float, gradient: Floats, coef: Floats, l1: float, l2: float, tol: float
+    H: npt.NDArray[np.float32], scale: float, gradient: Floats, coef: Floats, l1: float, l2: float, tol: float
 ) -> Floats:
     """Minimise gradient'd + d'(scale H)d / 2 + l2 |d|^2 / 2 + l1 |coef + d|_1, and return coef + d.
 
@@ -112,7 +104,7 @@ def minimise(
 
     Parameters
     ----------
-    H : float32 or float64 array of shape (n, n)
+    H : float32 array of shape (n, n)
     scale : float
     gradient : float64 array of shape (n,)
         That of the penalty's square is part of it.
@@ -135,12 +127,12 @@ def minimise(
 
 
 def _newton(
-    H: npt.NDArray[Any], scale: float, gradient: Floats, coef: Floats, active: Ints, l1: float, l2: float
+    H: npt.NDArray[np.float32], scale: float, gradient: Floats, coef: Floats, active: Ints, l1: float, l2: float
 ) -> None:
     """Go to the minimum over what is not 0, in place; coefficients that would change sign stop at 0."""
     now = coef[active]
     sign = np.sign(now)
-    block = scale * (H.copy() if len(active) == len(H) else H[np.ix_(active, active)])
+    block = scale * (H if len(active) == len(H) else H[np.ix_(active, active)])
     block.flat[:: len(active) + 1] += l2
     slope = gradient[active] + l1 * sign
     try:
@@ -165,7 +157,7 @@ def _newton(
     gradient += turned
 
 
-def _turn(H: npt.NDArray[Any], scale: float, active: Ints, moved: Floats, n: int) -> Floats:
+def _turn(H: npt.NDArray[np.float32], scale: float, active: Ints, moved: Floats, n: int) -> Floats:
     """Change of the model's gradient."""
     everywhere = np.zeros(n, dtype=H.dtype)
     everywhere[active] = moved
