@@ -283,3 +283,19 @@ def test_bad_problems():
     wrong = replace(problem, configs={**problem.configs, "regression": [{"alhpa": 1.0}]})
     with pytest.raises(SearchError, match="alhpa"):
         solvers.search(wrong, PIPELINES["ridge"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "space", "plain", "reason"),
+    [
+        ("lgbm", {"linear_tree": True}, False, "linear_tree"),
+        ("lgbm", {}, True, "scikit-learn itself"),
+        ("ridge", {}, False, "one way only"),
+    ],
+)
+def test_a_strategy_that_cannot_be_followed_is_not_ignored(kind, space, plain, reason):
+    problem = problem_of(kind, plain=plain, strategy={"staged": True})
+    configs = {task: [{**config, **space} for config in found] for task, found in problem.configs.items()}
+    problem = replace(problem, configs=configs)
+    with pytest.raises(SearchError, match=f"strategy cannot be followed: .*{reason}"):
+        solvers.search_batch(problem, solvers.plan_batches(problem)[0], PIPELINES[kind])

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cortax.errors import SearchError
 from cortax.folds import make_folds
 from cortax.search import reference
 from cortax.search.cells import SCORERS, Batch, CellSearch, Failure, Problem, SearchResult, collect
@@ -77,6 +78,14 @@ def _solver(problem: Problem, task: str) -> Any:
     return None if problem.plain else find_solver(problem.kind, task, problem.configs[task])
 
 
+def _why_not(problem: Problem, task: str) -> str:
+    if problem.plain:
+        return "scikit-learn itself shall search"
+    name = SOLVERS.get((problem.kind, task))
+    why = importlib.import_module(name).unable(task, list(problem.configs[task])) if name else ""
+    return why or f"pipelines of kind {problem.kind!r} are searched in one way only"
+
+
 def plan_batches(problem: Problem) -> list[Batch]:
     """Cut a problem into batches. They depend on the problem alone, whoever works on them and in what order."""
     batches = []
@@ -106,8 +115,8 @@ def search_batch(problem: Problem, batch: Batch, pipeline: PipelineKind) -> dict
     Raises
     ------
     SearchError
-        The scorer is unknown, or the pipeline does not take the task or a parameter. A fit that fails is no
-        error but a NaN and a failure.
+        The scorer is unknown, the pipeline does not take the task or a parameter, or it cannot be searched by
+        the problem's strategy. A fit that fails is no error but a NaN and a failure.
     MemoryError
         Never turned into a failure: the batch may succeed with more.
     """
@@ -117,9 +126,11 @@ def search_batch(problem: Problem, batch: Batch, pipeline: PipelineKind) -> dict
     for config in problem.configs[task]:
         make_back(pipeline, task, config, seed=0)
     solver = _solver(problem, task)
+    if problem.strategy and not hasattr(solver, "search"):
+        raise SearchError(f"a strategy cannot be followed: {_why_not(problem, task)}")
     if solver is None:
         return search_plainly(problem, batch, pipeline)
-    if hasattr(solver, "search") and problem.strategy:
+    if problem.strategy:
         found: dict[tuple[int, int], CellSearch] = solver.search(problem, batch)
         return found
     return _search_folds(problem, batch, solver.fit)
