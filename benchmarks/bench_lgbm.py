@@ -24,13 +24,14 @@ import time
 import numpy as np
 
 from cortax.folds import Folds
-from cortax.search import boosting, solvers
+from cortax.search import solvers
 from cortax.search.cells import SCORERS, Batch, Problem
 from cortax.search.choose import choose
 from cortax.search.pipelines import PIPELINES
 from cortax.search.scoring import score_decisions
 from cortax.search.spaces import sample_configs, search_space
 from cortax.search.training import training_sets
+from cortax.search.trees import boosting
 
 N_TRAIN, N_TEST = 1600, 8000
 KIND = PIPELINES["lgbm"]

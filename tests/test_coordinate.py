@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cortax.search.coordinate import SWEEPS, descend, descend_all, descend_kernel
+from cortax.search.linear.coordinate import SWEEPS, descend, descend_all, descend_kernel
 
 NOTHING = np.empty((0, 0))
 

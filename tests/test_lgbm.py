@@ -7,13 +7,14 @@ from hypothesis import strategies as st
 
 from cortax.errors import SearchError
 from cortax.folds import make_folds
-from cortax.search import boosting, lgbm, lgbm_race, reference, solvers
+from cortax.search import lgbm, reference, solvers
 from cortax.search.cells import Problem
 from cortax.search.front import fit_front
 from cortax.search.pipelines import PIPELINES, PipelineKind, make_back
-from cortax.search.racing import tree_counts
 from cortax.search.spaces import SPACES, sample_configs
 from cortax.search.training import TrainingSet
+from cortax.search.trees import boosting, lgbm_race
+from cortax.search.trees.racing import tree_counts
 
 TASKS = ("regression", "classification")
 KIND = PIPELINES["lgbm"]

@@ -193,6 +193,24 @@ def test_a_search_tolerance_gives_the_scores_of_a_tight_one():
     assert (np.abs(found - tight) <= 2e-3 * spread + 1e-9).all()
 
 
+def nearly_dependent(regions):
+    smooth = np.cumsum(np.cumsum(regions, axis=1), axis=1)
+    regions[:] = smooth + 1e-3 * smooth.std() * regions
+
+
+@pytest.mark.parametrize("l1_ratio", [0.05, 0.6, 1.0])
+def test_weak_penalties_of_nearly_dependent_columns_are_fitted_all_the_way(l1_ratio):
+    part = a_part(400, 60, n_valid=400, spoil=nearly_dependent)
+    Y = classes(part, 2)
+    configs = grid(10.0 ** np.arange(-3, 6), [l1_ratio])
+    found = fitted(part, Y, configs)
+    tight = fitted(part, Y, [config | {"tol": 1e-10} for config in configs])
+    assert not found.not_converged.any()
+    assert not tight.not_converged.any()
+    spread = tight.decisions.std(axis=2, keepdims=True)
+    assert (np.abs(found.decisions - tight.decisions).max(axis=2) <= 1e-2 * spread[..., 0] + 1e-9).all()
+
+
 def test_targets_do_not_depend_on_their_company_or_order():
     part = a_part(90, 30)
     Y = classes(part, 4)

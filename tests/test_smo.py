@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.svm import SVC, SVR
 
-from cortax.search import faces, rbf, smo
+from cortax.search.kernel import active, faces, factor, rbf, smo
 
 TASKS = ["regression", "classification"]
 
@@ -138,19 +138,19 @@ def test_a_coefficient_left_off_its_bound_by_rounding_does_not_choose_the_interc
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_small_kernels_and_newton_steps_change_the_way_only(task, monkeypatch):
+@pytest.mark.parametrize("name", ["minimise_from_guess", "minimise_free"])
+def test_small_kernels_and_leaps_change_the_way_only(task, name, monkeypatch):
     n, C, gamma = 400, 300.0, 0.02
     _, _, D, machine = a_problem(task, n, 3, C)
     steps = [solved(machine, D, gamma).n_steps]
     expected = solved(machine, D, gamma, tol=1e-8)
     monkeypatch.setattr(smo, "_SMALL", 32)
-    leaps = []
-    leap = smo.minimise_free
-    monkeypatch.setattr(smo, "minimise_free", lambda *args: leaps.append(leap(*args)) or leaps[-1])
-    for least in (10**9, 50):
-        monkeypatch.setattr(smo, "_LEAST", least)
-        monkeypatch.setattr(smo, "_PATIENCE", 10**9)
-        assert bool(leaps) is False
+    leaps, leap = [], getattr(smo, name)
+    monkeypatch.setattr(smo, "minimise_from_guess", lambda *_: False)
+    monkeypatch.setattr(smo, name, lambda *args: leaps.append(leap(*args)) or leaps[-1])
+    for patience in (10**6, 2):
+        monkeypatch.setattr(smo, "_PATIENCE", patience)
+        assert not leaps
         found = solved(machine, D, gamma)
         steps.append(found.n_steps)
         assert found.converged
@@ -159,6 +159,72 @@ def test_small_kernels_and_newton_steps_change_the_way_only(task, monkeypatch):
         np.testing.assert_allclose(decided, exact, rtol=0, atol=2e-5)
     assert True in leaps
     assert steps[2] < steps[1]
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e4])
+@pytest.mark.parametrize("offset", [0.0, 1e3])
+def test_slopes_of_single_precision_change_the_way_only(scale, offset, monkeypatch):
+    n, C, gamma, tol = 300, 100.0 * scale, 0.05, 1e-3
+    _, _, D, machine = a_problem("regression", n, 3, C)
+    machine = smo.Machine(scale * machine.target + offset, machine.low, machine.high, 0.1 * scale)
+    kinds, move = [], smo.move_pairs
+    monkeypatch.setattr(smo, "move_pairs", lambda *args: kinds.append(args[5].dtype.name) or move(*args))
+    found = solved(machine, D, gamma, tol=tol)
+    assert found.converged
+    assert_optimal(found, machine, D, gamma, tol)
+    assert "float32" in kinds
+    kinds.clear()
+    monkeypatch.setattr(smo, "_SINGLE", np.inf)
+    assert_optimal(solved(machine, D, gamma, tol=tol), machine, D, gamma, tol)
+    assert "float32" not in kinds
+
+
+@pytest.mark.parametrize("epsilon", [0.0, 0.1])
+@pytest.mark.parametrize("total", [0.0, 3.0])
+def test_a_guess_ends_at_the_minimum_or_where_it_began(epsilon, total):
+    n, C, gamma, ends = 300, 20.0, 0.3, []
+    _, _, D, machine = a_problem("regression", n, 6, C, epsilon=epsilon)
+    K = np.expm1(-gamma * D[:, :n].astype(float))
+    kernel = rbf.make_kernel(D, gamma, rbf.kernel_space(n))
+    near = solved(machine, D, gamma, tol=0.1).coefficients
+    for b in (near.copy(), np.random.default_rng(1).uniform(-C / 2, C / 2, n)):
+        between = (np.abs(b) < 0.9 * C) & (b != 0)
+        b[between] += (total - b.sum()) / between.sum()
+        b, low, high = (np.pad(array, (0, rbf.padded(n) - n)) for array in (b, machine.low, machine.high))
+        gradient = np.pad(K @ b[:n] - machine.target, (0, len(b) - n))
+        at = active.Bounded(b.copy(), gradient.copy(), low, high, epsilon)
+        ends.append(active.minimise_from_guess(kernel, at, 1e-4))
+        np.testing.assert_allclose(at.gradient[:n], K @ at.b[:n] - machine.target, atol=1e-4)
+        assert at.b.sum() == pytest.approx(total, abs=1e-6)
+        assert ((low <= at.b) & (at.b <= high)).all()
+        up, down = at.slopes()
+        if ends[-1]:
+            assert up[at.b < high].max() - down[at.b > low].min() < 1.1e-4
+        else:
+            np.testing.assert_array_equal(at.b, b)
+    assert ends[0]
+
+
+@pytest.mark.parametrize("fine", [0, 10**6])
+def test_a_factor_solves_for_rows_that_are_not_all_its_own(fine, monkeypatch):
+    monkeypatch.setattr(factor, "_FINE", fine)
+    n, gamma, rng = 200, 0.5, np.random.default_rng(0)
+    _, _, D, _ = a_problem("regression", n, 4, 1.0)
+    kernel = rbf.make_kernel(D, gamma, rbf.kernel_space(n))
+    first = np.sort(rng.choice(n, 150, replace=False))
+    others = np.setdiff1d(np.arange(n), first)
+    last = factor.solver(kernel, None, first)
+    changed = [first, first[4:], np.sort(np.append(first, others[:5])), np.sort(np.append(first[6:], others[:7]))]
+    for rows in [*changed, others]:
+        found = factor.solver(kernel, last, rows)
+        assert (found.factor is last.factor) == (rows is not others)
+        right = rng.normal(size=len(rows))
+        x = found.solve(right)
+        K = np.expm1(-gamma * D[np.ix_(rows, rows)].astype(float))
+        left = right - K @ x - found.factor.ridge * x
+        assert abs(x.sum()) < 1e-9 * np.abs(x).sum()
+        assert np.abs(left - left.mean()).max() < 1e-6 * np.abs(x).max()
+    assert factor.solver(kernel, None, first[:1]) is None
 
 
 def test_newton_lands_on_the_minimum_between_bounds():

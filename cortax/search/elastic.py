@@ -19,7 +19,7 @@ import numpy.typing as npt
 from scipy.linalg import lapack
 
 from cortax.search.cells import Config, Configs
-from cortax.search.coordinate import SWEEPS, descend_all
+from cortax.search.linear.coordinate import SWEEPS, descend_all
 from cortax.search.training import Fits, TrainingSet
 
 __all__ = ["TOGETHER", "TOL", "fit", "unable"]

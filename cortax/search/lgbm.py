@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cortax.search.boosting import as_failure, bin_ahead, forest, recipe
 from cortax.search.cells import Batch, CellSearch, Configs, Problem
-from cortax.search.lgbm_search import search_cell
 from cortax.search.spaces import EXTRAS, SPACES
 from cortax.search.training import Fits, TrainingSet
+from cortax.search.trees.boosting import as_failure, bin_ahead, forest, recipe
+from cortax.search.trees.lgbm_search import search_cell
 
 __all__ = ["TOGETHER", "fit", "search", "unable"]
 

@@ -3,9 +3,10 @@
 The objective is scikit-learn's: C * sum of (class weight * log loss) + (1 - l1_ratio) / 2 |coef|^2 + l1_ratio |coef|_1,
 with a free intercept. Configurations with an l1 penalty follow paths, see `logistic_path`; those without one share a
 rotation, see `logistic_ridge`. A fit has converged when its smallest subgradient is no longer than `tol` times what it
-is at 0, in proportion to the residuals (`Penalty`). scikit-learn's solvers look at other things, so `tol` is the
-configuration's, but never above `TOL`, which is far tighter than their 1e-4. `max_iter` bounds steps, each of which is
-worth many of theirs; it is `MAX_ITER` by default.
+is at 0, in proportion to the residuals (`Penalty`); with an l1 penalty ten times that is allowed, but no change of the
+decisions yet to come that is above 100 times `tol`, in proportion to their spread. scikit-learn's solvers look at other
+things, so `tol` is the configuration's, but never above `TOL`, which is far tighter than their 1e-4. `max_iter` bounds
+steps, each of which is worth many of theirs; it is `MAX_ITER` by default.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from cortax.search.cells import Configs
-from cortax.search.logistic_loss import Classes, Penalty
-from cortax.search.logistic_path import Path, follow
-from cortax.search.logistic_ridge import RidgeFit, fit_rotated, rotation
+from cortax.search.linear.logistic_loss import Classes, Penalty
+from cortax.search.linear.logistic_path import Path, follow
+from cortax.search.linear.logistic_ridge import RidgeFit, fit_rotated, rotation
 from cortax.search.training import Fits, TrainingSet
 
 __all__ = ["MAX_ITER", "TOGETHER", "TOL", "fit", "unable"]
@@ -135,7 +136,7 @@ def fit(
 
 def _follow(part: TrainingSet, paths: list[Path]) -> None:
     X_T = _kept(part, "logistic.X_T", lambda: np.ascontiguousarray(part.X.T))
-    follow(X_T, paths, at_once=max(1, min(64, int(_MEMORY / (4 * part.n_regions**2)))))
+    follow(X_T, paths, at_once=max(1, min(64, int(_MEMORY / (8 * part.n_regions**2)))))
 
 
 def _kept(part: TrainingSet, key: str, make: Callable[[], Any]) -> Any:

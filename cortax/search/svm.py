@@ -16,11 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 from cortax.search.cells import Configs
-from cortax.search.distances import Distances, move, no_distances
+from cortax.search.kernel.distances import Distances, move, no_distances
+from cortax.search.kernel.rbf import decide, kernel_space, make_kernel
+from cortax.search.kernel.smo import Machine, Solution, rounded, solve
 from cortax.search.pipelines import PIPELINES, fit_counting, make_back
-from cortax.search.rbf import decide, kernel_space, make_kernel
 from cortax.search.selection import selectors, varying
-from cortax.search.smo import Machine, Solution, rounded, solve
 from cortax.search.training import Fits, TrainingSet
 
 __all__ = ["TOGETHER", "fit", "unable"]
@@ -123,7 +123,7 @@ def fit(
     Notes
     -----
     Memory, beyond training set and result, with n = n_train: 4 n (2 n + n_valid) bytes, 4 n (n + n_valid) more where
-    the distances over all columns are kept, 0.5 n**2 in passing, and some tens of megabytes.
+    the distances over all columns are kept, 6 n**2 in passing, and some tens of megabytes.
     """
     work = _prepare(part, task)
     masks = _masks(work, Y, configs)

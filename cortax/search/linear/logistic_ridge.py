@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.linalg import eigh
 
-from cortax.search.lockstep import Asking, in_step
-from cortax.search.logistic_loss import Classes, Penalty, loss_at, search_line
+from cortax.search.linear.lockstep import Asking, in_step
+from cortax.search.linear.logistic_loss import Classes, Penalty, loss_at, search_line
 
 __all__ = ["RidgeFit", "Rotation", "fit_rotated", "rotation"]
 

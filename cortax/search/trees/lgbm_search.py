@@ -22,13 +22,13 @@ from typing import Any
 import numpy as np
 
 from cortax.errors import SearchError, choices
-from cortax.search.boosting import Recipe, bin_ahead, recipe
 from cortax.search.cells import CellSearch, Config, Problem
-from cortax.search.lgbm_race import Entrant, Race
-from cortax.search.racing import tree_counts
 from cortax.search.solvers import fit_seed
 from cortax.search.spaces import content_seed
 from cortax.search.training import training_sets
+from cortax.search.trees.boosting import Recipe, bin_ahead, recipe
+from cortax.search.trees.lgbm_race import Entrant, Race
+from cortax.search.trees.racing import tree_counts
 
 __all__ = ["search_cell"]
 
@@ -121,7 +121,7 @@ def _race_drawn(race: Race, drawn: list[Entrant]) -> None:
 
 
 def _propose_and_race(race: Race) -> None:
-    from cortax.search.proposals import Proposals  # optuna is slow to import
+    from cortax.search.trees.proposals import Proposals  # optuna is slow to import
 
     problem, task = race.problem, race.task
     space = problem.strategy["space"][task]

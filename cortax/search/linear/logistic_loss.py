@@ -23,7 +23,7 @@ class Penalty:
 
     A fit has converged when its gradient, or the smallest of its subgradients, is no longer than `tol` times what it is
     at coefficients of 0, in proportion to the length of the residuals. Without that proportion a fit to classes that
-    can be told apart would stop before its penalty counts. `max_iter` bounds the steps.
+    can be told apart would stop before its penalty counts. Paths look at decisions, too. `max_iter` bounds the steps.
     """
 
     l1: float

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import linalg
 
-from cortax.search.rbf import Kernel, add_rows, small_kernel
+from cortax.search.kernel.rbf import Kernel, add_rows, small_kernel
 
 __all__ = ["minimise_free"]
 
@@ -20,6 +20,9 @@ Floats = npt.NDArray[np.float64]
 # What is added to the diagonal, relative to the largest entry times the number of rows: below what single precision
 # of the kernel leaves of its smallest eigenvalues.
 _RIDGE = 1e-9
+
+# More rows are not worth a factor in double precision.
+_MOST_ROWS = 1500
 
 # So many coefficients meet their bounds, then pairwise steps are better.
 _MOST_MET = 32
@@ -38,7 +41,7 @@ def minimise_free(kernel: Kernel, b: Floats, gradient: Floats, bounds: tuple[Flo
         What raising a coefficient gains.
     """
     rows = np.flatnonzero((b > bounds[0]) & (b < bounds[1]))
-    if len(rows) < 2:
+    if not 2 <= len(rows) <= _MOST_ROWS:
         return False
     values = small_kernel(kernel, rows).values[: len(rows), : len(rows)].astype(np.float64)
     ridge = _RIDGE * len(rows) * float(-values.min())

@@ -1,0 +1,1 @@
+"""Support vector machines: distances, kernels and the minimum over the coefficients."""

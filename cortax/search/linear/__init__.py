@@ -1,0 +1,1 @@
+"""Linear models: descent on Gram matrices and on the logistic loss."""

@@ -1,0 +1,1 @@
+"""Boosted trees: LightGBM without its wrappers, and searches that spend less."""
