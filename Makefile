@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check --no-input
 
-.PHONY: build test lint up down clean lock
+.PHONY: build test test-cluster lint up down clean lock
 
 build: $(VENV)/.installed
 	$(BIN)/cortax up
@@ -15,6 +15,11 @@ build: $(VENV)/.installed
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+# Real engines: a Ray of several nodes, Dask, a SLURM of two nodes on the loopback (as root; installed by apt).
+test-cluster: $(VENV)/.installed-cluster
+	command -v slurmctld >/dev/null || scripts/slurm install
+	$(BIN)/python -m pytest -m cluster tests/cluster
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
@@ -38,6 +43,9 @@ lock:
 	uv pip compile --universal --python-version 3.10 --generate-hashes --no-annotate \
 		--custom-compile-command "make lock" --extra build --extra dev -c requirements.lock pyproject.toml \
 		-o requirements-dev.lock
+	uv pip compile --universal --python-version 3.10 --generate-hashes --no-annotate \
+		--custom-compile-command "make lock" --extra build --extra dev --extra ray --extra dask --extra slurm \
+		-c requirements-dev.lock pyproject.toml -o requirements-cluster.lock
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -45,6 +53,10 @@ $(VENV)/bin/python:
 $(VENV)/.installed: requirements.lock pyproject.toml | $(VENV)/bin/python
 	$(PIP) install --quiet --require-hashes -r requirements.lock
 	$(PIP) install --quiet --no-deps --no-build-isolation -e .
+	touch $@
+
+$(VENV)/.installed-cluster: requirements-cluster.lock $(VENV)/.installed-dev
+	$(PIP) install --quiet --require-hashes -r requirements-cluster.lock
 	touch $@
 
 $(VENV)/.installed-dev: requirements-dev.lock $(VENV)/.installed

@@ -1,9 +1,12 @@
-"""The subjects of a study: those in the phenotype table that also have maps or regions, in one fixed order."""
+"""The subjects of a study, in one fixed order, and their targets, each a file of its own.
+
+A subject is in the phenotype table and in all sources of maps or regions. No target decides about that.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,23 +16,19 @@ import pandas as pd
 
 from cortax.errors import FoldError, InputError
 
-__all__ = ["Cohort", "join_cohort", "open_cohort", "rows_of", "save_cohort"]
+__all__ = ["Cohort", "Targets", "join_cohort", "open_cohort", "open_targets", "rows_of", "save_cohort", "save_target"]
 
 Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
 class Cohort:
-    """Who is studied and what is predicted.
+    """Who is studied.
 
     Attributes
     ----------
     subjects : tuple of str
         Sorted.
-    targets : float64 array of shape (n_subjects, n_targets)
-        NaN where a target is missing; classes are 0 and 1.
-    target_names, tasks : tuple of str
-        A task is `regression` or `classification`.
     confounds : float64 array of shape (n_subjects, n_confounds)
     confound_names : tuple of str
     groups : str array of shape (n_subjects,)
@@ -37,17 +36,30 @@ class Cohort:
     """
 
     subjects: tuple[str, ...]
-    targets: Floats
-    target_names: tuple[str, ...]
-    tasks: tuple[str, ...]
     confounds: Floats
     confound_names: tuple[str, ...]
     groups: npt.NDArray[np.str_]
 
 
+@dataclass(frozen=True, eq=False)
+class Targets:
+    """What is predicted.
+
+    Attributes
+    ----------
+    values : float64 array of shape (n_subjects, n_targets)
+        NaN where a target is missing; classes are 0 and 1.
+    names, tasks : tuple of str
+        A task is `regression` or `classification`.
+    """
+
+    values: Floats
+    names: tuple[str, ...]
+    tasks: tuple[str, ...]
+
+
 def join_cohort(
     phenotypes: pd.DataFrame,
-    tasks: Mapping[str, str],
     confounds: Sequence[str],
     with_regions: Mapping[str, Sequence[str]],
 ) -> tuple[Cohort, pd.DataFrame]:
@@ -56,9 +68,7 @@ def join_cohort(
     Parameters
     ----------
     phenotypes : DataFrame
-        Indexed by subject, with a column for each target and confound, and `group`.
-    tasks : dict
-        Target to task, in the order of the study.
+        Indexed by subject, with a column for each confound, and `group`.
     confounds : sequence of str
         Columns of `phenotypes`.
     with_regions : dict
@@ -90,9 +100,6 @@ def join_cohort(
     table = phenotypes.loc[kept]
     cohort = Cohort(
         subjects=tuple(kept),
-        targets=table[list(tasks)].to_numpy(np.float64),
-        target_names=tuple(tasks),
-        tasks=tuple(tasks.values()),
         confounds=table[list(confounds)].to_numpy(np.float64),
         confound_names=tuple(confounds),
         groups=table["group"].to_numpy(np.str_),
@@ -116,13 +123,9 @@ def rows_of(cohort: Cohort, subjects: Sequence[str], where: str) -> npt.NDArray[
 
 def save_cohort(folder: str | Path, cohort: Cohort) -> list[str]:
     """Write `cohort.json` and `cohort.npz` into a folder and return their names."""
-    about = {
-        "subjects": cohort.subjects,
-        "targets": dict(zip(cohort.target_names, cohort.tasks, strict=True)),
-        "confounds": cohort.confound_names,
-    }
+    about = {"subjects": cohort.subjects, "confounds": cohort.confound_names}
     (Path(folder) / "cohort.json").write_text(json.dumps(about, indent=1))
-    np.savez(Path(folder) / "cohort.npz", targets=cohort.targets, confounds=cohort.confounds, groups=cohort.groups)
+    np.savez(Path(folder) / "cohort.npz", confounds=cohort.confounds, groups=cohort.groups)
     return ["cohort.json", "cohort.npz"]
 
 
@@ -130,12 +133,43 @@ def open_cohort(folder: str | Path) -> Cohort:
     """Read what `save_cohort` wrote."""
     about = json.loads((Path(folder) / "cohort.json").read_text())
     with np.load(Path(folder) / "cohort.npz", allow_pickle=False) as stored:
-        return Cohort(
-            subjects=tuple(about["subjects"]),
-            targets=stored["targets"],
-            target_names=tuple(about["targets"]),
-            tasks=tuple(about["targets"].values()),
-            confounds=stored["confounds"],
-            confound_names=tuple(about["confounds"]),
-            groups=stored["groups"],
-        )
+        return Cohort(tuple(about["subjects"]), stored["confounds"], tuple(about["confounds"]), stored["groups"])
+
+
+def save_target(folder: str | Path, name: str, task: str, values: npt.ArrayLike) -> list[str]:
+    """Write one target of the cohort's subjects, `target.json` and `target.npy`, and return their names."""
+    (Path(folder) / "target.json").write_text(json.dumps({"name": name, "task": task}))
+    np.save(Path(folder) / "target.npy", np.asarray(values, dtype=np.float64))
+    return ["target.json", "target.npy"]
+
+
+def open_targets(folders: Iterable[str | Path], cohort: Cohort, only: Collection[str] | None = None) -> Targets:
+    """Read what `save_target` wrote into several folders.
+
+    Parameters
+    ----------
+    folders : iterable of path
+    cohort : Cohort
+    only : collection of str, optional
+        Leave out all other targets.
+
+    Raises
+    ------
+    FoldError
+        A target is not of as many subjects as the cohort, or two folders hold the same one.
+    """
+    names, tasks, columns = [], [], []
+    for folder in folders:
+        about = json.loads((Path(folder) / "target.json").read_text())
+        if only is not None and about["name"] not in only:
+            continue
+        values = np.load(Path(folder) / "target.npy", allow_pickle=False)
+        n_subjects = len(cohort.subjects)
+        if values.shape != (n_subjects,):
+            raise FoldError(f"{folder}: target {about['name']!r} has shape {values.shape}, not ({n_subjects},)")
+        if about["name"] in names:
+            raise FoldError(f"{folder}: target {about['name']!r} comes twice")
+        names.append(about["name"])
+        tasks.append(about["task"])
+        columns.append(values)
+    return Targets(np.column_stack(columns), tuple(names), tuple(tasks))

@@ -16,7 +16,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-__all__ = ["Evaluate", "Images", "Phenotypes", "Pipeline", "Splits", "Study", "Table", "Target", "read_study"]
+__all__ = ["Evaluate", "Grid", "Images", "Phenotypes", "Pipeline", "Splits", "Study", "Table", "Target", "read_study"]
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 Task = Literal["regression", "classification"]
@@ -158,6 +158,16 @@ class Evaluate(_Section):
     confidence: float = Field(default=0.95, gt=0, lt=1)
 
 
+class Grid(_Section):
+    """How the work is cut into jobs: those of parcellations with many columns, or named, by outer fold.
+
+    It changes no number. By default 2,000 parcels of four maps are many.
+    """
+
+    by_fold: list[str] = []
+    by_fold_above: int = Field(default=7500, ge=1)
+
+
 class Study(_Section):
     """A whole study. Every key is described in the README."""
 
@@ -174,6 +184,7 @@ class Study(_Section):
     pipelines: dict[Name, Pipeline] = Field(min_length=1)
     search: Search = Search()
     evaluate: Evaluate = Evaluate()
+    grid: Grid = Grid()
 
     @field_validator("parcellations")
     @classmethod
@@ -195,11 +206,13 @@ class Study(_Section):
             raise ValueError(f"{both} named in [tables] and in [parcellations]")
         if self.splits.scheme == "leave-one-site-out" and self.phenotypes.site is None:
             raise ValueError("splits.scheme = 'leave-one-site-out' needs phenotypes.site = '<column>'")
-        for name, pipeline in self.pipelines.items():
-            for pattern in pipeline.parcellations:
+        if self.splits.scheme == "leave-one-site-out" and self.grid.by_fold:
+            raise ValueError("grid.by_fold goes with splits.scheme = 'group-kfold': sites are counted in the build")
+        places = {f"pipelines.{name}.parcellations": one.parcellations for name, one in self.pipelines.items()}
+        for place, patterns in (places | {"grid.by_fold": self.grid.by_fold}).items():
+            for pattern in patterns:
                 if not fnmatch.filter(self.region_sets, pattern):
-                    what = choices(pattern, self.region_sets)
-                    raise ValueError(f"pipelines.{name}.parcellations: nothing matches: {what}")
+                    raise ValueError(f"{place}: nothing matches: {choices(pattern, self.region_sets)}")
         return self
 
     @property
@@ -211,6 +224,16 @@ class Study(_Section):
         """Return the names of the parcellations (and tables) that a pipeline is run on, in study order."""
         patterns = self.pipelines[pipeline].parcellations
         return [name for name in self.region_sets if any(fnmatch.fnmatchcase(name, p) for p in patterns)]
+
+    def is_by_fold(self, regions: str, n_regions: int) -> bool:
+        """Say whether a parcellation (or table) of so many columns gets a job for every outer fold.
+
+        Never where sites are left out: how many there are is not known before the build.
+        """
+        if self.splits.scheme == "leave-one-site-out":
+            return False
+        named = any(fnmatch.fnmatchcase(regions, pattern) for pattern in self.grid.by_fold)
+        return named or n_regions > self.grid.by_fold_above
 
 
 def read_study(path: str | Path) -> Study:

@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+from accelerator.error import JobError
+
 from cortax.grid.build import build_studies
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
 def main(urd, job):
-    return build_studies(urd, job, ["studies/demo.toml", "studies/ds000174.toml"], ROOT)
+    return build_studies(urd, job, ["studies/demo.toml", "studies/ds000174.toml"], ROOT, JobError)

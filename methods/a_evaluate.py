@@ -1,11 +1,15 @@
 """Refit the chosen configurations, predict out of fold, and score."""
 
+from pathlib import Path
+
 from accelerator import status
 
-from cortax.cohort import open_cohort, rows_of
+from cortax.cohort import open_cohort, open_targets, rows_of
 from cortax.data.regions import open_regions
 from cortax.folds import open_folds
-from cortax.grid.pool import SharedQueue
+from cortax.grid.engines.capsule_evaluation import write_evaluation_capsule
+from cortax.grid.planning.costs import batch_seconds
+from cortax.grid.work.cells import collect_cells, run_cells
 from cortax.intervals import score_targets
 from cortax.provenance import outputs
 from cortax.provenance.closure import check_class_code, manifest
@@ -15,6 +19,7 @@ from cortax.search.pipelines import pipeline_kind
 from cortax.search.refit import evaluate_batch
 from cortax.search.solvers import plan_batches, solver_modules
 from cortax.search.store import open_search
+from cortax.search.store_cells import read_evaluation, write_evaluation
 from cortax.search.store_evaluation import save_evaluation
 
 description = "Refit the chosen configurations, predict out of fold, and score"
@@ -26,8 +31,11 @@ options = {
     "confidence": 0.95,
     "code": {},  # what the pipeline's own classes and solver depend on
     "seed": 0,
+    "fold": None,  # one outer fold, which is scored where all are collected; or None for all
 }
-jobs = ("regions", "split", "tune")
+jobs = ("regions", "split", ["targets"], "tune")
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def _check_code():
@@ -37,16 +45,17 @@ def _check_code():
 
 
 def prepare():
-    for source in (jobs.regions, jobs.split, jobs.tune):
+    for source in (jobs.regions, jobs.split, *jobs.targets, jobs.tune):
         outputs.check(source.path)
     _check_code()
     cohort, folds = open_cohort(jobs.split.path), open_folds(jobs.split.path)
     regions, search = open_regions(jobs.regions.path), open_search(jobs.tune.path)
+    targets = open_targets([source.path for source in jobs.targets], cohort)
     problem = Problem(
         regions=regions.values[rows_of(cohort, regions.subjects, f"job {jobs.regions}")],
-        targets=cohort.targets,
-        tasks=cohort.tasks,
-        names=cohort.target_names,
+        targets=targets.values,
+        tasks=targets.tasks,
+        names=targets.names,
         folds=folds,
         kind=search.pipeline["kind"],
         configs=search.configs,
@@ -54,49 +63,65 @@ def prepare():
         seed=search.pipeline["seed"],
         plain=search.pipeline["solver"] == "scikit-learn",
     )
-    batches = plan_batches(problem)
-    return problem, search, batches, SharedQueue(len(batches)), cohort.groups, regions.columns
+    batches = [batch for batch in plan_batches(problem) if options.fold in (None, batch.outer)]
+    return problem, search, batches, cohort.groups, regions.columns
 
 
-def analysis(sliceno, prepare_res):  # noqa: ARG001 - Exax asks for it
-    problem, search, batches, queue, _, _ = prepare_res
+def analysis(sliceno, slices, job, prepare_res):
+    if sliceno:
+        return  # the first forks workers, as many as there are slices, and anew whenever one is lost
+    problem, search, batches, _, _ = prepare_res
     estimators = {task: search.pipeline[task] for task in ("regression", "classification") if search.pipeline[task]}
     pipeline = pipeline_kind(problem.kind, estimators, name=problem.kind)
-    done = {}
+
+    def work(batch):
+        return evaluate_batch(
+            problem,
+            batch,
+            pipeline,
+            scores={t: search.scores[t, batch.outer] for t in batch.targets},
+            configs={t: search.configs_of(t, batch.outer, problem.tasks[t]) for t in batch.targets},
+            rule=options.choose,
+        )
+
     with status("batches") as update:
-        for number in queue:
-            update(f"{number + 1}/{queue.n}")
-            batch = batches[number]
-            done |= evaluate_batch(
-                problem,
-                batch,
-                pipeline,
-                scores={t: search.scores[t, batch.outer] for t in batch.targets},
-                configs={t: search.configs_of(t, batch.outer, problem.tasks[t]) for t in batch.targets},
-                rule=options.choose,
-            )
-    return done
+        run_cells(
+            ROOT,
+            Path(job.path),
+            problem,
+            batches,
+            work,
+            write_evaluation,
+            lambda folder: write_evaluation_capsule(
+                folder, problem, batches, estimators, search, options.choose, first=["methods"]
+            ),
+            n_slices=slices,
+            costs=batch_seconds(problem, batches),
+            progress=lambda done, n: update(f"{done}/{n}"),
+        )
 
 
-def synthesis(job, prepare_res, analysis_res):
-    problem, _, _, _, groups, columns = prepare_res
-    done = {cell: found for part in analysis_res for cell, found in part.items()}
+def synthesis(job, prepare_res):
+    problem, _, batches, groups, columns = prepare_res
+    done = collect_cells(ROOT, Path(job.path), problem, batches, read_evaluation)
     _check_code()
     found = collect_evaluations(done, len(problem.names), problem.folds)
-    table = score_targets(
-        found.predictions,
-        found.labels,
-        problem.targets,
-        problem.folds.test,
-        groups,
-        names=problem.names,
-        tasks=problem.tasks,
-        metrics=options.metrics,
-        n_bootstrap=options.n_bootstrap,
-        confidence=options.confidence,
-        seed=options.seed,
-    )
-    table.to_parquet(job.filename("scores.parquet"), index=False)
-    results, others = save_evaluation(job.path, found, columns)
+    results, others = save_evaluation(job.path, found, problem.names, columns)
+    if options.fold is None:
+        table = score_targets(
+            found.predictions,
+            found.labels,
+            problem.targets,
+            problem.folds.test,
+            groups,
+            names=problem.names,
+            tasks=problem.tasks,
+            metrics=options.metrics,
+            n_bootstrap=options.n_bootstrap,
+            confidence=options.confidence,
+            seed=options.seed,
+        )
+        table.to_parquet(job.filename("scores.parquet"), index=False)
+        results.append("scores.parquet")
     print(f"{int(found.not_converged.sum())} refits not converged")
-    outputs.record(job.path, [*results, "scores.parquet"], others, method=job.method, name=job.params.caption)
+    outputs.record(job.path, results, [*others, "pool.json"], method=job.method, name=job.params.caption)

@@ -1,4 +1,4 @@
-"""Read targets, confounds and groups from the phenotype table."""
+"""Read confounds and groups from the phenotype table."""
 
 import json
 from pathlib import Path
@@ -10,12 +10,11 @@ from cortax.provenance import outputs
 from cortax.provenance.closure import manifest
 from cortax.provenance.files import file_digest
 
-description = "Read targets, confounds and groups from the phenotype table"
+description = "Read confounds and groups from the phenotype table"
 depend_extra = manifest(__name__)
 options = {
     "file": "",
     "digest": "",
-    "targets": {},
     "id": [],
     "id_prefix": "",
     "sessions": [],
@@ -24,7 +23,6 @@ options = {
     "stratify": None,
     "confounds": [],
     "categorical": [],
-    "outlier_sd": None,
 }
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -34,7 +32,6 @@ def synthesis(job):
     path = ROOT / options.file
     found = read_phenotypes(
         path,
-        options.targets,
         id_columns=options.id,
         id_prefix=options.id_prefix,
         sessions=options.sessions,
@@ -43,16 +40,14 @@ def synthesis(job):
         stratify=options.stratify,
         confounds=options.confounds,
         categorical=options.categorical,
-        outlier_sd=options.outlier_sd,
     )
     if file_digest(path) != options.digest:
         raise InputError(f"{path}: changed since the build began; start it again")
     found.table.to_parquet(job.filename("phenotype.parquet"))
-    about = {"tasks": found.tasks, "confounds": found.confounds, "report": found.report}
+    about = {"confounds": found.confounds}
     Path(job.filename("phenotype.json")).write_text(json.dumps(about, indent=1))
     write_dropped(Path(job.filename("dropped.csv")), found.dropped)
-    for line in found.report:
-        print(line)
+    print(f"{len(found.table)} subjects, {len(found.dropped)} without a confound")
     outputs.record(
         job.path,
         ["phenotype.parquet", "phenotype.json"],

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from cortax.cohort import join_cohort, save_cohort
-from cortax.folds import check_targets, make_folds, save_folds
+from cortax.folds import make_folds, save_folds
 from cortax.provenance import outputs
 from cortax.provenance.closure import manifest
 
@@ -28,9 +28,7 @@ def synthesis(job):
         outputs.check(source.path)
     table = pd.read_parquet(jobs.phenotype.filename("phenotype.parquet"))
     about = json.loads(Path(jobs.phenotype.filename("phenotype.json")).read_text())
-    cohort, dropped = join_cohort(
-        table, about["tasks"], about["confounds"], {_name(s): _subjects(s) for s in jobs.subjects}
-    )
+    cohort, dropped = join_cohort(table, about["confounds"], {_name(s): _subjects(s) for s in jobs.subjects})
     table = table.loc[list(cohort.subjects)]
     folds = make_folds(
         cohort.groups,
@@ -43,7 +41,6 @@ def synthesis(job):
         sites=table["site"].to_numpy() if options.scheme == "leave-one-site-out" else None,
         seed=options.seed,
     )
-    check_targets(folds, cohort.targets, kinds=cohort.tasks, names=cohort.target_names)
     saved = save_cohort(job.path, cohort)
     save_folds(job.path, folds)
     dropped.to_csv(job.filename("dropped.csv"), index=False)

@@ -1,11 +1,15 @@
 """Score every configuration of one pipeline on the inner folds, for all targets and outer folds."""
 
+from pathlib import Path
+
 from accelerator import status
 
-from cortax.cohort import open_cohort, rows_of
+from cortax.cohort import open_cohort, open_targets, rows_of
 from cortax.data.regions import open_regions
 from cortax.folds import open_folds
-from cortax.grid.pool import SharedQueue
+from cortax.grid.engines.capsule_search import write_search_capsule
+from cortax.grid.planning.costs import batch_seconds
+from cortax.grid.work.cells import collect_cells, run_cells
 from cortax.provenance import outputs
 from cortax.provenance.closure import check_class_code, manifest
 from cortax.search.cells import Problem, collect
@@ -13,6 +17,7 @@ from cortax.search.pipelines import pipeline_kind
 from cortax.search.solvers import plan_batches, search_batch, solver_modules, warm_up
 from cortax.search.spaces import sample_configs, search_space
 from cortax.search.store import save_search
+from cortax.search.store_cells import read_search, write_search
 
 description = "Score every configuration of one pipeline on the inner folds, for all targets and outer folds"
 depend_extra = manifest(__name__)
@@ -26,9 +31,13 @@ options = {
     "strategy": {},
     "code": {},  # what that class and the solver depend on
     "scorers": {},
+    "targets": {},  # what each target of this block is, by name: what a later build knows it by
+    "fold": None,  # one outer fold, or None for all
     "seed": 0,
 }
-jobs = ("regions", "split")
+jobs = ("regions", "split", ["targets"])
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def _check_code():
@@ -36,9 +45,12 @@ def _check_code():
     check_class_code([options.regression, options.classification, *solvers], options.code)
 
 
+def _estimators():
+    return {task: options[task] for task in ("regression", "classification") if options[task]}
+
+
 def _pipeline():
-    estimators = {task: options[task] for task in ("regression", "classification") if options[task]}
-    return pipeline_kind(options.kind, estimators, name=options.kind)
+    return pipeline_kind(options.kind, _estimators(), name=options.kind)
 
 
 def _strategy(tasks):
@@ -50,16 +62,17 @@ def _strategy(tasks):
 
 def prepare():
     _check_code()
-    for source in (jobs.regions, jobs.split):
+    for source in (jobs.regions, jobs.split, *jobs.targets):
         outputs.check(source.path)
     cohort, folds = open_cohort(jobs.split.path), open_folds(jobs.split.path)
     regions = open_regions(jobs.regions.path)
-    tasks = sorted(set(cohort.tasks))
+    targets = open_targets([source.path for source in jobs.targets], cohort)
+    tasks = sorted(set(targets.tasks))
     problem = Problem(
         regions=regions.values[rows_of(cohort, regions.subjects, f"job {jobs.regions}")],
-        targets=cohort.targets,
-        tasks=cohort.tasks,
-        names=cohort.target_names,
+        targets=targets.values,
+        tasks=targets.tasks,
+        names=targets.names,
         folds=folds,
         kind=options.kind,
         configs={
@@ -73,26 +86,34 @@ def prepare():
         plain=options.solver == "scikit-learn",
     )
     warm_up(problem, _pipeline())
-    batches = plan_batches(problem)
-    return problem, batches, SharedQueue(len(batches))
+    return problem, [batch for batch in plan_batches(problem) if options.fold in (None, batch.outer)]
 
 
-def analysis(sliceno, prepare_res):  # noqa: ARG001 - Exax asks for it
-    problem, batches, queue = prepare_res
-    done = {}
+def analysis(sliceno, slices, job, prepare_res):
+    if sliceno:
+        return  # the first forks workers, as many as there are slices, and anew whenever one is lost
+    problem, batches = prepare_res
     with status("batches") as update:
-        for number in queue:
-            update(f"{number + 1}/{queue.n}")
-            done |= search_batch(problem, batches[number], _pipeline())
-    return done
+        run_cells(
+            ROOT,
+            Path(job.path),
+            problem,
+            batches,
+            lambda batch: search_batch(problem, batch, _pipeline()),
+            write_search,
+            lambda folder: write_search_capsule(folder, problem, batches, _estimators(), first=["methods"]),
+            n_slices=slices,
+            costs=batch_seconds(problem, batches),
+            progress=lambda done, n: update(f"{done}/{n}"),
+        )
 
 
-def synthesis(job, prepare_res, analysis_res):
-    problem, _, _ = prepare_res
-    done = {cell: found for part in analysis_res for cell, found in part.items()}
+def synthesis(job, prepare_res):
+    problem, batches = prepare_res
+    done = collect_cells(ROOT, Path(job.path), problem, batches, read_search)
     _check_code()
     result = collect(done, len(problem.names), problem.folds, problem.configs)
     about = {key: options[key] for key in ("kind", "regression", "classification", "solver", "seed")}
     results, others = save_search(job.path, result, problem.configs, about)
     print(f"{len(done)} cells, {int(result.not_converged.sum())} fits not converged, {len(result.failures)} failed")
-    outputs.record(job.path, results, others, method=job.method, name=job.params.caption)
+    outputs.record(job.path, results, [*others, "pool.json"], method=job.method, name=job.params.caption)

@@ -27,7 +27,7 @@ from cortax.data.tables import read_region_files
 from cortax.errors import AtlasError, CortaxError, FoldError, InputError, StudyError
 from cortax.folds import check_targets, make_folds
 from cortax.grid.check import check_study
-from cortax.grid.plan import plan
+from cortax.grid.planning.plan import plan
 from cortax.parcellation.apply import parcellate
 from cortax.parcellation.specs import atlas_from_spec
 from cortax.provenance.files import file_digest
@@ -554,7 +554,7 @@ CATALOGUE: list[tuple[str, Harm, type[CortaxError], list[str]]] = [
 def test_the_study_that_is_harmed_is_right(root):
     _, specs = look(root)
     assert [spec.method for spec in specs] == [
-        *["load", "parcellate", "parcellate", "phenotype", "split"],
+        *["load", "parcellate", "parcellate", "phenotype", "split", "target", "target"],
         *["tune", "tune", "evaluate", "evaluate", "scores"],
     ]
 
@@ -576,7 +576,7 @@ def test_found_before_anything_runs(root, harm, error, said):
 def test_ids_stay_text(root):
     """`001` is no number: a table of numbers in quotes, or without, keeps its zeros."""
     table(lambda frame: frame.assign(participant_id=[f"{i:03d}" for i in range(24)]))(root)
-    found = read_phenotypes(root / TABLE, {"fluid": {"kind": "regression"}})
+    found = read_phenotypes(root / TABLE)
     assert list(found.table.index[:3]) == ["000", "001", "002"]
     replace(root / "regions.csv", 'participant_id,left\n"001",1\n010,2\n')
     assert read_region_files([root / "regions.csv"]).subjects == ("001", "010")

@@ -1,5 +1,6 @@
 """The manifest sees every change of code that can matter, and no other."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -139,6 +140,24 @@ def test_no_method_depends_on_what_it_does_not_need():
         assert not any(m.startswith("cortax.report") for m in modules), name
     for name in ("load", "parcellate", "phenotype"):
         assert not any(m.startswith("cortax.search") for m in reached[name]), name
+
+
+def test_what_only_orders_the_work_is_no_part_of_a_key(tree):
+    """Costs may be measured anew without a single job running again; and these modules reach nothing that computes."""
+    (tree / "cortax/grid/planning").mkdir(parents=True)
+    (tree / "cortax/grid/__init__.py").write_text("")
+    for name in ("__init__", "costs", "cost_table", "jobspec"):
+        (tree / f"cortax/grid/planning/{name}.py").write_text("")
+    (tree / "methods/a_job.py").write_text("from cortax.grid.planning.costs import Costs\nimport cortax.helper\n")
+    before = manifest_text("methods.a_job", tree)
+    (tree / "cortax/grid/planning/costs.py").write_text("import cortax.other\nTWO = 2\n")
+    assert manifest_text("methods.a_job", tree) == before
+    assert "cortax.helper" in closure("methods.a_job", tree)[0]
+    for name in sorted(module.ASIDE):
+        path = ROOT / name.replace(".", "/")
+        source = (path / "__init__.py" if path.is_dir() else path.with_suffix(".py")).read_text()
+        imported = set(re.findall(r"^(?:from|import) (cortax[.\w]*)", source, re.M))
+        assert not {other for other in imported if other.startswith(("cortax.search", "cortax.data"))}, name
 
 
 def test_methods_set_the_rules_before_numpy():

@@ -9,7 +9,7 @@ import tarfile
 import pytest
 
 from cortax.grid.history import History
-from cortax.grid.plan import JobSpec
+from cortax.grid.planning.plan import JobSpec
 from cortax.provenance import outputs
 
 METHOD = "description = 'square'\n"
@@ -133,6 +133,68 @@ def test_the_comparison_is_with_the_newest_by_number(workdir):
     newest = workdir.history().newest("square", "mini/square")
     assert (newest.id, newest.seconds) == ("main-10", 1.5)
     assert workdir.history().newest("square", "mini/cube") is None
+
+
+# What was done before.
+
+
+def test_blocks_and_folds_of_a_cell_are_found_by_its_name(workdir):
+    names = ["dk/ridge", "dk/ridge/age", "dk/ridge/age@1", "dk/ridgeline", "dk-2/ridge", "dk/ridge@0"]
+    for number, name in enumerate(names):
+        workdir.job(number, name=f"mini/square/{name}", options={"n": number}, results=b"%d" % number)
+    workdir.job(7, name="other/square/dk/ridge", options={"n": 7})
+    found = workdir.history().reusable("square", "mini/square/dk/ridge")
+    assert [(name.removeprefix("mini/square/"), options["n"]) for name, options in found] == [
+        *[("dk/ridge@0", 5), ("dk/ridge/age@1", 2), ("dk/ridge/age", 1), ("dk/ridge", 0)]
+    ]
+    workdir.write_code(method=METHOD + "# more\n")
+    assert workdir.history().reusable("square", "mini/square/dk/ridge") == []
+
+
+def test_the_newest_of_a_name_is_of_that_very_name(workdir):
+    workdir.job(0, name="mini/square/dk/ridge")
+    workdir.job(1, name="mini/square/dk/ridge@1", options={"n": 3})
+    assert workdir.history().newest("square", "mini/square/dk/ridge").id == "main-0"
+
+
+def test_a_finished_job_is_found_whatever_its_inputs(workdir):
+    workdir.job(0, jobs={"load": "main-3"})
+    history = workdir.history()
+    assert history.finished(JobSpec("any", "square", OPTIONS))
+    assert history.finished(JobSpec("any", "square", {**OPTIONS, "n": 2.0})), "as Exax, which writes 2.0 for 2"
+    assert not history.finished(JobSpec("any", "square", {**OPTIONS, "n": 3}))
+    assert history.found(JobSpec("any", "square", OPTIONS), {"load": "main-3"}).id == "main-0"
+    assert history.found(JobSpec("any", "square", OPTIONS), {"load": "main-4"}) is None
+
+
+def test_a_job_of_this_build_is_found_at_once(workdir):
+    history = workdir.history()
+    assert not history.finished(JobSpec("any", "square", OPTIONS))
+    history.standing_for("main-0", workdir.job(0))
+    assert history.finished(JobSpec("any", "square", OPTIONS))
+
+
+def test_settings_that_cannot_be_read_are_not_reused(workdir):
+    (workdir.job(0) / "setup.json").write_text("{")
+    assert not workdir.history().finished(JobSpec("any", "square", OPTIONS))
+
+
+def test_the_code_that_counts_may_be_given(workdir):
+    workdir.job(0)
+    spec = JobSpec("any", "square", OPTIONS)
+    assert History(workdir.folder, workdir.root, lambda module: MANIFEST).finished(spec)
+    assert not History(workdir.folder, workdir.root, lambda module: MANIFEST + "scipy 1.17\n").finished(spec)
+
+
+def test_the_oldest_intact_job_of_the_same_results(workdir):
+    workdir.job(0)
+    workdir.job(1, options={"n": -2})
+    history = workdir.history()
+    past = history.found(JobSpec("any", "square", {"n": -2}), {})
+    assert history.oldest(past).id == "main-0"
+    (workdir.folder / "main-0" / "squares.npy").unlink()
+    assert history.oldest(past).id == "main-1"
+    assert history.damage(past) == []
 
 
 # What does not count.

@@ -233,10 +233,11 @@ def test_other_warnings_are_not_swallowed():
     assert [f["message"] for f in cell.failures] == ["look here"] * 3
 
 
-def test_memory_errors_are_left_to_the_caller():
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("std::bad_alloc")])
+def test_memory_errors_are_left_to_the_caller(error):
     class Greedy(DummyClassifier):
         def fit(self, X, y, sample_weight=None):
-            raise MemoryError
+            raise error
 
     X, Y, folds = cohort()
     kind = PipelineKind("greedy", {"classification": lambda config, seed: Greedy()})

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from cortax.cohort import Cohort, join_cohort
 from cortax.data.map_files import find_maps
-from cortax.data.phenotype_table import read_phenotypes
+from cortax.data.phenotype_table import read_phenotypes, read_target_values
 from cortax.data.spaces import SPACES
 from cortax.data.tables import read_region_files
 from cortax.errors import CortaxError, FoldError, InputError, SearchError, StudyError, choices
-from cortax.folds import check_targets, make_folds
+from cortax.folds import Folds, check_targets, make_folds
 from cortax.parcellation.specs import check_spec
 from cortax.scores import get_metric
 from cortax.search.pipelines import make_back, pipeline_kind
@@ -98,29 +99,35 @@ def _subjects(study: Study, root: Path) -> dict[str, tuple[str, ...]]:
 
 def _check_subjects(study: Study, root: Path) -> None:
     about = study.phenotypes
+    named: dict[str, Any] = {"id_columns": about.id, "id_prefix": about.id_prefix, "sessions": about.sessions}
+    path = root / about.file
+    targets = {name: target.model_dump() for name, target in study.targets.items()}
+    values, _ = read_target_values(path, targets, outlier_sd=about.outlier_sd, **named)
     found = read_phenotypes(
-        root / about.file,
-        {name: target.model_dump() for name, target in study.targets.items()},
-        id_columns=about.id,
-        id_prefix=about.id_prefix,
-        sessions=about.sessions,
+        path,
         group=about.group,
         site=about.site,
         stratify=study.splits.stratify,
         confounds=about.confounds,
         categorical=about.categorical,
-        outlier_sd=about.outlier_sd,
+        **named,
     )
+    names = sorted(targets)
+    if both := sorted({*names} & {*found.confounds, *about.confounds}):
+        raise InputError(f"{path}: {both}: a target and a confound share a name")
     subjects = _subjects(study, root)
     try:
         # Those whose images turn out damaged are among them.
-        cohort, _ = join_cohort(found.table, found.tasks, found.confounds, subjects)
-        _check_folds(study, cohort, found.table.loc[list(cohort.subjects)])
+        cohort, _ = join_cohort(found.table, found.confounds, subjects)
+        everyone = list(cohort.subjects)
+        folds = _make_folds(study, cohort, found.table.loc[everyone])
+        kinds = [study.targets[name].kind for name in names]
+        check_targets(folds, values.loc[everyone, names], kinds=kinds, names=names)
     except CortaxError as error:
-        raise type(error)(f"{root / about.file}: {error}") from error
+        raise type(error)(f"{path}: {error}") from error
 
 
-def _check_folds(study: Study, cohort: Cohort, table: pd.DataFrame) -> None:
+def _make_folds(study: Study, cohort: Cohort, table: pd.DataFrame) -> Folds:
     splits, leave_out = study.splits, study.splits.scheme == "leave-one-site-out"
     if leave_out:
         n_sites = table.groupby("group")["site"].nunique()
@@ -129,7 +136,7 @@ def _check_folds(study: Study, cohort: Cohort, table: pd.DataFrame) -> None:
                 f"{len(divided)} groups (column {study.phenotypes.group!r}) have subjects in two sites or more "
                 f"(column {study.phenotypes.site!r}), which leaving a site out would divide: {divided[:5]}"
             )
-    folds = make_folds(
+    return make_folds(
         cohort.groups,
         n_outer=splits.n_outer,
         n_inner=splits.n_inner,
@@ -140,4 +147,3 @@ def _check_folds(study: Study, cohort: Cohort, table: pd.DataFrame) -> None:
         sites=table["site"].to_numpy(str) if leave_out else None,
         seed=study.seed,
     )
-    check_targets(folds, cohort.targets, kinds=cohort.tasks, names=cohort.target_names)

@@ -10,12 +10,15 @@ import os
 import re
 import shutil
 import tarfile
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cortax.errors import ProjectError
-from cortax.grid.plan import JobSpec
+from cortax.grid.differences import option_differences
+from cortax.grid.planning.jobspec import JobSpec
 from cortax.provenance import outputs
 from cortax.provenance.closure import changes, manifest_path
 
@@ -67,13 +70,17 @@ class History:
         The workdir.
     root : Path
         The project.
+    manifests : callable, optional
+        Gives the manifest of a module's present code; by default what was written when it was last loaded.
     """
 
-    def __init__(self, jobs_folder: Path, root: Path) -> None:
+    def __init__(self, jobs_folder: Path, root: Path, manifests: Callable[[str], str] | None = None) -> None:
         self._root = root
+        self._manifests = manifests or self._loaded
         self._by_digest: dict[str, list[Past]] = {}
         self._by_method: dict[str, list[Past]] = {}
-        self._newest: dict[tuple[str, str], Past] = {}
+        self._by_name: dict[tuple[str, str], list[Past]] = {}
+        self._by_key: dict[str, dict[str, list[Past]]] = {}
         found = []
         for entry in os.scandir(jobs_folder):
             # Exax writes post.json last: a job without it has not ended well.
@@ -82,6 +89,10 @@ class History:
                 found.append(past)
         for past in sorted(found, key=lambda past: past.number):
             self._add(past)
+
+    def _loaded(self, module: str) -> str:
+        path = manifest_path(module, self._root)
+        return path.read_text() if path.exists() else ""
 
     @staticmethod
     def _read(job: str, folder: Path) -> Past | None:
@@ -95,7 +106,11 @@ class History:
         if all(other.id != past.id for other in same):
             same.append(past)
             self._by_method.setdefault(past.made.method, []).append(past)
-            self._newest[past.made.method, past.made.name] = past
+            # Blocks and folds of one cell are found by the cell's name, see `reusable`.
+            for name in {past.made.name, _cell(past.made.name)}:
+                self._by_name.setdefault((past.made.method, name), []).append(past)
+            if past.made.method in self._by_key:
+                self._by_key[past.made.method].setdefault(_key(past.setup), []).append(past)
 
     def standing_for(self, job: str, folder: Path) -> Past:
         """Return the oldest intact job with the same results, often the job itself.
@@ -110,11 +125,52 @@ class History:
         for other in same:
             if other.id != job and _harmed(other) and _repair(other, past):
                 print(f"       {other.id} was damaged: its results were restored from {job}")
-        return next(other for other in same if other.id == job or not _harmed(other))
+        return self.oldest(past)
+
+    def oldest(self, past: Past) -> Past:
+        """Return the oldest intact job with the same results as one, often that one itself."""
+        same = self._by_digest[past.made.digest]
+        return next(other for other in same if other.id == past.id or not _harmed(other))
+
+    @staticmethod
+    def damage(past: Past) -> list[str]:
+        """Say what is wrong with a job's files, as a build looks at them."""
+        return outputs.damage(past.folder)
 
     def newest(self, method: str, name: str) -> Past | None:
         """Return the newest finished job of a name, if there is one."""
-        return self._newest.get((method, name))
+        for past in reversed(self._by_name.get((method, name), [])):
+            if past.made.name == name:
+                return past
+        return None
+
+    def reusable(self, method: str, name: str) -> list[tuple[str, dict[str, Any]]]:
+        """Return name and options of finished jobs of the present code, newest first.
+
+        Those called `name`, or `name` with a block (`/...`) or a fold (`@...`) after it.
+        """
+        code = self.code_key(method)
+        found = reversed(self._by_name.get((method, name), []))
+        return [(past.made.name, past.setup["options"]) for past in found if past.setup["hash"] == code]
+
+    def finished(self, spec: JobSpec) -> bool:
+        """Say whether a job of this method, these options and present code is there, whatever its inputs."""
+        return bool(self._alike(spec))
+
+    def found(self, spec: JobSpec, jobs: dict[str, Any]) -> Past | None:
+        """Return the newest job that is reused for this key, if there is one."""
+        alike = [past for past in self._alike(spec) if past.setup["jobs"] == jobs]
+        return alike[-1] if alike else None
+
+    def _alike(self, spec: JobSpec) -> list[Past]:
+        if spec.method not in self._by_key:
+            known: dict[str, list[Past]] = {}
+            for past in self._by_method.get(spec.method, []):
+                with suppress(OSError, ValueError):  # what cannot be read is not reused
+                    known.setdefault(_key(past.setup), []).append(past)
+            self._by_key[spec.method] = known
+        wanted = {"hash": self.code_key(spec.method), "options": spec.options}
+        return self._by_key[spec.method].get(_key(wanted), [])
 
     def why(self, spec: JobSpec, name: str, jobs: dict[str, Any] | None = None) -> list[str]:
         """Say what makes a job run: what differs from the newest finished one of the same name.
@@ -133,53 +189,45 @@ class History:
         list of str
             Nothing when a job, of whatever name, has the same key, so that it will be reused.
         """
+        if self.finished(spec) if jobs is None else self.found(spec, jobs):
+            return []
         newest = self.newest(spec.method, name)
-        if newest is not None and self._same_key(newest, spec, jobs):
-            return []
-        if any(self._same_key(past, spec, jobs) for past in reversed(self._by_method.get(spec.method, []))):
-            return []
         return self._differences(newest, spec, jobs) if newest is not None else ["new"]
-
-    def _same_key(self, past: Past, spec: JobSpec, jobs: dict[str, Any] | None) -> bool:
-        setup = past.setup
-        if jobs is not None and setup["jobs"] != jobs:
-            return False
-        return bool(setup["hash"] == self.code_key(spec.method) and setup["options"] == spec.options)
 
     def _differences(self, past: Past, spec: JobSpec, jobs: dict[str, Any] | None) -> list[str]:
         setup = past.setup
-        said = _option_differences("", setup["options"], spec.options)
+        said = option_differences("", setup["options"], spec.options)
         if setup["hash"] != self.code_key(spec.method):
-            current = manifest_path(f"methods.a_{spec.method}", self._root).read_text()
+            current = self._manifests(f"methods.a_{spec.method}")
             said += changes(past.manifest(), current) or [f"methods/a_{spec.method}.py changed"]
         return said + [f"{slot} changed" for slot in spec.jobs if jobs and setup["jobs"].get(slot) != jobs[slot]]
 
     @functools.cache  # noqa: B019 - a history lives as long as its build
     def code_key(self, method: str) -> str:
         """Return Exax's key of a method's code, as it is on disk."""
-        files = (self._root / "methods" / f"a_{method}.py", manifest_path(f"methods.a_{method}", self._root))
+        own = (self._root / "methods" / f"a_{method}.py").read_bytes()
         key = 0
-        for file in files:
-            key ^= int(hashlib.sha1(file.read_bytes()).hexdigest(), 16)
+        for content in (own, self._manifests(f"methods.a_{method}").encode()):
+            key ^= int(hashlib.sha1(content).hexdigest(), 16)
         return f"{key:040x}"
 
 
-def _option_differences(where: str, old: Any, new: Any) -> list[str]:
-    if isinstance(old, dict) and isinstance(new, dict):
-        keys = sorted(set(old) | set(new))
-        return [said for key in keys for said in _option_differences(f"{where}.{key}", old.get(key), new.get(key))]
-    if old == new:
-        return []
-    if isinstance(old, list) and isinstance(new, list):
-        said = [f"+ {_short(item)}" for item in new if item not in old]
-        said += [f"- {_short(item)}" for item in old if item not in new]
-        return [f"option {where[1:]}: {', '.join(said) or 'another order'}"]
-    return [f"option {where[1:]}: {_short(old)} -> {_short(new)}"]
+def _cell(name: str) -> str:
+    """The name of a job without its block and fold: study/method/parcellation/pipeline."""
+    return "/".join(name.partition("@")[0].split("/")[:4])
 
 
-def _short(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 40 else text[:37] + "..."
+def _key(setup: dict[str, Any]) -> str:
+    return json.dumps([setup["hash"], _plain(setup["options"])], sort_keys=True)
+
+
+def _plain(value: Any) -> Any:
+    """Write equal numbers alike: Exax turns 1 into 1.0 where an option's default is one."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _harmed(past: Past) -> list[str]:

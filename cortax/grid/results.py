@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import fnmatch
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from cortax.errors import ProjectError, StudyError, choices
+from cortax.grid.failures import JobFailure
 from cortax.project import jobs_folder
 from cortax.provenance import outputs
 from cortax.scores import METRICS
 
-__all__ = ["best", "build_log", "filtered", "left_out", "score_table", "summary"]
+__all__ = [
+    "attempts_table",
+    "best",
+    "build_log",
+    "failed_fits",
+    "filtered",
+    "left_out",
+    "score_table",
+    "summary",
+]
 
 
 def _linked(root: Path, study: str, name: str) -> Path:
@@ -126,3 +137,48 @@ def left_out(root: Path, study: str) -> pd.DataFrame:
             parts.append(pd.read_csv(jobs_folder(root) / jobs[name] / "dropped.csv", dtype=str).fillna(""))
     found = pd.concat(parts, ignore_index=True).drop_duplicates("participant_id")
     return found.reindex(columns=["participant_id", "reason", "file"]).fillna("").reset_index(drop=True)
+
+
+def attempts_table(failures: Iterable[JobFailure]) -> pd.DataFrame:
+    """List every attempt at every unit that failed: one row each, sizes in GB.
+
+    Returns
+    -------
+    DataFrame
+        job, targets, outer, attempt, kind, message, seconds, peak, allowed, needs, workers, again.
+    """
+    rows = [
+        {
+            "job": failure.name,
+            "targets": ", ".join(dict.fromkeys(target for target, _ in unit.cells)),
+            "outer": ", ".join(str(outer) for outer in dict.fromkeys(outer for _, outer in unit.cells)),
+            "attempt": unit.attempt,
+            "kind": unit.kind,
+            "message": unit.message,
+            "seconds": unit.seconds,
+            **{name: getattr(unit, name) / 1e9 for name in ("peak", "allowed", "needs")},
+            "workers": unit.workers,
+            "again": "next build" if unit.final else "was tried again",
+        }
+        for failure in failures
+        for unit in failure.units
+    ]
+    return pd.DataFrame(rows)
+
+
+def failed_fits(root: Path, study: str) -> pd.DataFrame:
+    """Count the single fits that failed inside searches that ended well: such a configuration is not chosen.
+
+    Returns
+    -------
+    DataFrame
+        job, target, kind, message, fits.
+    """
+    rows = []
+    for name, job in build_log(root, study)["jobs"].items():
+        path = jobs_folder(root) / job / "search.json"
+        if path.exists():
+            for failure in json.loads(path.read_text())["failures"]:
+                rows.append({"job": name, **{key: str(failure[key]) for key in ("target", "kind", "message")}})
+    columns = ["job", "target", "kind", "message"]
+    return pd.DataFrame(rows, columns=columns).value_counts(sort=False).rename("fits").reset_index()

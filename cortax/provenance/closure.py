@@ -4,7 +4,7 @@ Exax sees a method's own file and the files named in `depend_extra`. A manifest 
 stands for everything else: a digest of every project module that the method can reach by imports,
 and the version of every package that computes for it.
 
-This module takes part in no computation, so it is no part of any closure.
+This module takes part in no computation, so it is no part of any closure. Nor are those of `ASIDE`.
 """
 
 from __future__ import annotations
@@ -43,6 +43,14 @@ __all__ = [
 ]
 
 PACKAGES = ("cortax", "methods", "dev")
+
+# Modules that decide in which order work is done, by whom and where, and nothing else.
+ASIDE = frozenset(
+    """
+    cortax.grid.planning.costs cortax.grid.planning.cost_table cortax.grid.planning.jobspec cortax.grid.work.crews
+    cortax.grid.engines cortax.grid.engines.capsule cortax.grid.engines.crew
+    """.split()
+)
 
 # What numerical packages require and what cannot change a number. Anything not named here counts.
 INERT = frozenset(
@@ -176,7 +184,7 @@ def closure(module: str, root: str | os.PathLike[str] = _ROOT) -> tuple[dict[str
     todo = [*_with_parents(module)]
     while todo:
         name = todo.pop()
-        if name in modules or name == __name__:
+        if name in modules or name in ASIDE or name == __name__:
             continue
         if name.endswith(".*"):
             package = root.joinpath(*name.split(".")[:-1])

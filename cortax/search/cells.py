@@ -26,6 +26,7 @@ __all__ = [
     "Problem",
     "SearchResult",
     "all_cells",
+    "as_failure",
     "check_input",
     "collect",
 ]
@@ -159,6 +160,16 @@ class SearchResult:
     not_converged: Ints
     failures: tuple[Failure, ...]
     configs: Mapping[tuple[int, int], tuple[Config, ...]] = field(default_factory=dict)
+
+
+def as_failure(error: Exception) -> Exception:
+    """Return the error, which becomes a failure; or raise it as a MemoryError if it is one, in whatever words.
+
+    Memory is the runner's business: it tries such a cell again with more. `bad_alloc` is how C++ says it.
+    """
+    if isinstance(error, MemoryError) or "bad_alloc" in str(error):
+        raise MemoryError(str(error)) from error
+    return error
 
 
 def check_input(regions: npt.ArrayLike, folds: Folds) -> None:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from cortax.errors import SearchError
 from cortax.folds import Folds, fold_parts
-from cortax.search.cells import Configs, Floats, all_cells, check_input
+from cortax.search.cells import Configs, Floats, all_cells, as_failure, check_input
 from cortax.search.choose import choose, complexity
 from cortax.search.evaluations import CellEvaluation, Evaluation, collect_evaluations, failed_cell
 from cortax.search.pipelines import (
@@ -79,9 +79,8 @@ def evaluate_cell(
         not_converged = fit_counting(model, X[train], y_train)
         fitted = pipeline if model is pipeline else model.calibrated_classifiers_[0].estimator
         predictions, labels = _predict(model, fitted, X[test], task)
-    except MemoryError:
-        raise
     except Exception as error:
+        as_failure(error)
         raise SearchError(
             f"target {target!r}, outer fold {outer}, configuration {number} {dict(config)}: "
             f"{type(error).__name__}: {error}"

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cortax.search.cells import Batch, CellSearch, Configs, Problem
+from cortax.search.cells import Batch, CellSearch, Configs, Problem, as_failure
 from cortax.search.spaces import EXTRAS, SPACES
 from cortax.search.training import Fits, TrainingSet
-from cortax.search.trees.boosting import as_failure, bin_ahead, forest, recipe
+from cortax.search.trees.boosting import bin_ahead, forest, recipe
 from cortax.search.trees.lgbm_search import search_cell
 
 __all__ = ["TOGETHER", "fit", "search", "unable"]

@@ -12,7 +12,17 @@ import numpy.typing as npt
 
 from cortax.errors import SearchError
 from cortax.folds import Folds, fold_parts
-from cortax.search.cells import SCORERS, CellSearch, Configs, Failure, SearchResult, all_cells, check_input, collect
+from cortax.search.cells import (
+    SCORERS,
+    CellSearch,
+    Configs,
+    Failure,
+    SearchResult,
+    all_cells,
+    as_failure,
+    check_input,
+    collect,
+)
 from cortax.search.pipelines import PipelineKind, fit_counting, make_back, make_front
 from cortax.search.scoring import check_scorer
 from cortax.search.spaces import content_seed
@@ -119,9 +129,7 @@ def _finite(score: float) -> float:
 
 
 def _failure(number: int, error: Exception) -> Failure:
-    # Memory is the runner's business: it tries such a cell again with more.
-    if isinstance(error, MemoryError):
-        raise error
+    as_failure(error)
     return {"config": number, "kind": type(error).__name__, "message": str(error)}
 
 

@@ -12,7 +12,7 @@ from scipy.special import expit
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.frozen import FrozenEstimator
 
-from cortax.search.cells import Batch, Configs, Problem
+from cortax.search.cells import Batch, Configs, Problem, as_failure
 from cortax.search.evaluate import choose_number, evaluate_chosen
 from cortax.search.evaluations import CellEvaluation, failed_cell
 from cortax.search.pipelines import PipelineKind, make_back, raw_model
@@ -120,8 +120,7 @@ def _refit(
     done: dict[int, CellEvaluation] = {}
 
     def fail(target: int, _: int, error: Exception) -> None:
-        if isinstance(error, MemoryError):
-            raise error
+        as_failure(error)
         what = f"configuration {chosen[target]} {dict(configs[target][chosen[target]])}"
         where = f"target {problem.names[target]!r}, outer fold {outer}"
         done[target] = failed_cell(f"{where}, {what}: {type(error).__name__}: {error}")

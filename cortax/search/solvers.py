@@ -26,8 +26,9 @@ import numpy.typing as npt
 from cortax.errors import SearchError
 from cortax.folds import make_folds
 from cortax.search import reference
-from cortax.search.cells import SCORERS, Batch, CellSearch, Failure, Problem, SearchResult, collect
+from cortax.search.cells import SCORERS, Batch, CellSearch, Failure, Problem, SearchResult, as_failure, collect
 from cortax.search.pipelines import PipelineKind, make_back
+from cortax.search.registry import SOLVERS, solver_modules
 from cortax.search.scoring import check_scorer, score_decisions
 from cortax.search.spaces import content_seed
 from cortax.search.training import TrainingSet, training_sets
@@ -41,28 +42,12 @@ __all__ = [
     "search",
     "search_batch",
     "search_plainly",
+    "solver_modules",
     "warm_up",
 ]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
-
-# Kind of pipeline and task -> module.
-SOLVERS: dict[tuple[str, str], str] = {
-    ("ridge", "regression"): "cortax.search.ridge",
-    ("ridge", "classification"): "cortax.search.logistic",
-    ("elastic", "regression"): "cortax.search.elastic",
-    ("elastic", "classification"): "cortax.search.logistic",
-    ("svm", "regression"): "cortax.search.svm",
-    ("svm", "classification"): "cortax.search.svm",
-    ("lgbm", "regression"): "cortax.search.lgbm",
-    ("lgbm", "classification"): "cortax.search.lgbm",
-}
-
-
-def solver_modules(kind: str) -> list[str]:
-    """Return the modules that may fit a kind of pipeline."""
-    return sorted({module for (found, _), module in SOLVERS.items() if found == kind})
 
 
 def find_solver(kind: str, task: str, configs: Iterable[Mapping[str, Any]]) -> Any:
@@ -178,8 +163,7 @@ def _search_folds(problem: Problem, batch: Batch, fit: Callable[..., Any]) -> di
         train = ~folds.test[batch.outer] & ~valid
 
         def fail(target: int, number: int, error: Exception, inner: int = inner) -> None:
-            if isinstance(error, MemoryError):
-                raise error
+            as_failure(error)
             where = {"target": problem.names[target], "outer": batch.outer, "inner": inner}
             what = {"config": number, "kind": type(error).__name__, "message": str(error)}
             failures[target].append(where | what)

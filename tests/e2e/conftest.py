@@ -75,7 +75,7 @@ class Run:
     @property
     def made(self) -> list[str]:
         """Methods that ran, in order."""
-        return re.findall(r"^   - (\S+)\s+DONE", self.text, re.M)
+        return re.findall(r"^   - (\S+)\s+(?:DONE|MAKE)", self.text, re.M)
 
     @property
     def linked(self) -> list[str]:
@@ -187,5 +187,5 @@ def project():
         made.first = first
         yield made
     finally:
-        made.cortax("down", check=False)
+        made.cortax("down", "--force", check=False)
         shutil.rmtree(root, ignore_errors=True)

@@ -7,8 +7,9 @@ import time
 
 import numpy as np
 import pandas as pd
+import pytest
 
-ALL = ["load", "parcellate", "parcellate", "phenotype", "split", "tune", "tune", "evaluate", "evaluate", "scores"]
+ALL = "load parcellate parcellate phenotype split target target tune tune evaluate evaluate scores".split()
 
 
 def settle():
@@ -16,7 +17,8 @@ def settle():
     time.sleep(0.02)
 
 
-def test_same_numbers_for_any_number_of_slices(project, tmp_path_factory):
+@pytest.mark.parametrize("way", [{"AX_SLICES": "1"}, {"AX_SLICES": "5"}, {"CORTAX_BACKEND": "loky"}], ids=str)
+def test_same_numbers_whoever_works(project, way, monkeypatch):
     before = project.scores()
     jobs = project.jobs()
     records = {name: (project.root / "workdirs/main" / job / "outputs.json").read_text() for name, job in jobs.items()}
@@ -25,17 +27,21 @@ def test_same_numbers_for_any_number_of_slices(project, tmp_path_factory):
     shutil.move(project.root / "workdirs/main", kept)
     (project.root / "workdirs/main").mkdir()
     shutil.rmtree(project.root / "urd.db")
-    os.environ["AX_SLICES"] = "5"
-    try:
+    with monkeypatch.context() as here:
+        for name, value in way.items():
+            here.setenv(name, value)
         project.cortax("up")
-        assert project.run().made == ALL
+        built = project.run()
+        assert sorted(built.made) == sorted(ALL), built.text
         pd.testing.assert_frame_equal(project.scores(), before)
         for name, job in project.jobs().items():
             new = json.loads((project.root / "workdirs/main" / job / "outputs.json").read_text())
             assert new["digest"] == json.loads(records[name])["digest"], name
+        tuned = project.root / "workdirs/main" / project.jobs()["tune/blocks/ridge"]
+        report = json.loads((tuned / "pool.json").read_text())
+        assert report["backend"] == way.get("CORTAX_BACKEND", "slices")
+        assert report["n_workers"] == int(way.get("AX_SLICES", 2))
         project.cortax("down")
-    finally:
-        del os.environ["AX_SLICES"]
     shutil.rmtree(project.root / "workdirs/main")
     shutil.move(kept, project.root / "workdirs/main")
     shutil.rmtree(project.root / "urd.db")
@@ -67,8 +73,9 @@ def test_one_cell_of_the_phenotype_table(project):
     settle()
     table.to_csv(path, sep="\t", index=False)
     run = project.run()
-    assert set(run.linked) == {"load", "parcellate"}
-    assert run.made == ["phenotype", "split", "tune", "tune", "evaluate", "evaluate", "scores"]
+    assert set(run.linked) == {"load", "parcellate", "split"}
+    assert run.made == ["phenotype", "target", "target", "tune", "tune", "evaluate", "evaluate", "scores"]
+    assert run.text.count("nothing below needs to run") == 2, "who is studied is the same, and so is the other target"
 
 
 def test_a_column_that_nobody_uses(project):
@@ -79,7 +86,7 @@ def test_a_column_that_nobody_uses(project):
     settle()
     table.to_csv(path, sep="\t", index=False)
     run = project.run()
-    assert run.made == ["phenotype"]
+    assert run.made == ["phenotype", "target", "target"]
 
 
 def test_a_deleted_and_a_tampered_result(project):

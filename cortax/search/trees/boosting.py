@@ -22,7 +22,7 @@ from cortax.search.cells import Config
 from cortax.search.pipelines import PIPELINES, make_back
 from cortax.search.training import TrainingSet
 
-__all__ = ["Bins", "Recipe", "as_failure", "bin_ahead", "curve", "find_bins", "forest", "never_splits", "recipe"]
+__all__ = ["Bins", "Recipe", "bin_ahead", "curve", "find_bins", "forest", "never_splits", "recipe"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -187,13 +187,6 @@ def never_splits(made: Recipe, n_train: int) -> bool:
     slack = 2.0 if made.params.get("data_sample_strategy") == "goss" else 1.01
     needed = 2 * float(made.params.get("min_child_weight", 1e-3))
     return 2 * made.smallest_leaf > n_train or needed > slack * hessian
-
-
-def as_failure(error: Exception) -> Exception:
-    """Return the error, or raise a MemoryError if it is one in LightGBM's words."""
-    if isinstance(error, MemoryError) or (isinstance(error, lgb.basic.LightGBMError) and "bad_alloc" in str(error)):
-        raise MemoryError(str(error)) from error
-    return error
 
 
 def curve(part: TrainingSet, y: Floats, made: Recipe, counts: Iterable[int]) -> Iterator[Floats]:

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from cortax.search.cells import Config, Failure, Problem
+from cortax.search.cells import Config, Failure, Problem, as_failure
 from cortax.search.scoring import score_decisions
 from cortax.search.training import TrainingSet
-from cortax.search.trees.boosting import Recipe, as_failure, curve, never_splits
+from cortax.search.trees.boosting import Recipe, curve, never_splits
 from cortax.search.trees.racing import cannot_win, compare, is_worse, smooth
 
 __all__ = ["LEVEL", "Entrant", "Race"]

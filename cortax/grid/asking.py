@@ -1,0 +1,202 @@
+"""Asking Exax for every job of a plan: what has not changed is linked, what failed stops only what needs it."""
+
+from __future__ import annotations
+
+import datetime
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cortax.errors import ProjectError
+from cortax.grid.failures import JobFailure, job_failure
+from cortax.grid.history import History
+from cortax.grid.planning.plan import JobSpec
+from cortax.grid.work.running import clear_checkpoint, failed_units, finished_cells
+from cortax.project import jobs_folder
+from cortax.provenance import outputs
+from cortax.study import Study
+
+__all__ = ["Asking", "Built", "not_loaded"]
+
+
+@dataclass
+class Built:
+    """What a build did.
+
+    Attributes
+    ----------
+    jobs : dict
+        For each job name its id.
+    ran : dict
+        For each name of a job that ran, why and how long.
+    failed : list of JobFailure
+    skipped : dict
+        For each name of a job that was not asked for, the names of those that it needs and that failed.
+    """
+
+    jobs: dict[str, str] = field(default_factory=dict)
+    ran: dict[str, dict[str, Any]] = field(default_factory=dict)
+    failed: list[JobFailure] = field(default_factory=list)
+    skipped: dict[str, list[str]] = field(default_factory=dict)
+
+    def summary(self) -> str:
+        """Say how many jobs ran and how many were reused."""
+        seconds = sum(entry["seconds"] for entry in self.ran.values())
+        said = f"{len(self.ran)} jobs ran in {seconds:.1f} s, {len(self.jobs) - len(self.ran)} reused"
+        return said + (f", {len(self.failed)} FAILED, {len(self.skipped)} not tried" if self.failed else "")
+
+
+def not_loaded(method: str) -> ProjectError:
+    """Say that the runner works with another code than what is on disk."""
+    return ProjectError(
+        f"the server has not loaded the present code of {method!r} (edited just now, or `ax run -q`): "
+        "run `ax run` without -q"
+    )
+
+
+class Asking:
+    """A build under way: every job of a plan is asked for in turn, and what came of it is noted.
+
+    Parameters
+    ----------
+    urd
+        What Exax hands to a build script's `main`.
+    study : Study
+    specs : list of JobSpec
+        Each after those that it needs.
+    history : History
+    root : Path
+        The project.
+    job_error : type
+        What Exax raises when a job fails.
+
+    Attributes
+    ----------
+    dirty : set of str
+        Names of jobs that run unless something above them turns out to be the same as before.
+    built : Built
+    """
+
+    def __init__(
+        self, urd: Any, study: Study, specs: list[JobSpec], history: History, root: Path, job_error: type[Exception]
+    ) -> None:
+        self._urd, self._study, self._specs, self._history, self._root = urd, study, specs, history, root
+        self._job_error = job_error
+        self._standing: dict[str, str] = {}
+        self._seconds: dict[str, list[float]] = {}
+        self.dirty = self._find_dirty()
+        self.built = Built()
+
+    def _find_dirty(self) -> set[str]:
+        """Jobs that run unless something above them turns out to be the same as before."""
+        dirty: set[str] = set()
+        for spec in self._specs:
+            if spec.needs & dirty or self._history.why(spec, self._called(spec)):
+                dirty.add(spec.name)
+        return dirty
+
+    def run(self) -> Built:
+        """Ask for every job in turn; what needs one that failed is skipped."""
+        self._urd.begin(self._study.name, _now())
+        try:
+            for number, spec in enumerate(self._specs, 1):
+                missing = spec.needs - self.built.jobs.keys()
+                possible = spec.without(missing)
+                if possible is None:
+                    self.built.skipped[spec.name] = sorted(missing)
+                    continue
+                try:
+                    self._ask(number, possible)
+                except self._job_error as error:
+                    self._fail(spec.name, error)
+        except BaseException:
+            self._urd.abort()
+            raise
+        return self.built
+
+    def _ask(self, number: int, spec: JobSpec) -> None:
+        jobs = {slot: self._stand_in(names) for slot, names in spec.jobs.items()}
+        why = self._history.why(spec, self._called(spec), jobs)
+        if why:
+            self._say(number, spec, why)
+        started = time.monotonic()
+        made = self._build(spec, jobs)
+        if made.params.hash != self._history.code_key(spec.method):
+            raise not_loaded(spec.method)
+        damaged = outputs.damage(made.path)
+        if damaged:
+            why = [f"its results were damaged: {'; '.join(damaged)}"]
+            self._say(number, spec, why)
+            self._urd.joblist.pop()  # urd is to list the new one only
+            made = self._build(spec, jobs, force_build=True)
+        clear_checkpoint(self._root, Path(made.path))
+        seconds = time.monotonic() - started
+        standing = self._history.standing_for(str(made), Path(made.path))
+        if self._ran(made):
+            self._seconds.setdefault(spec.method, []).append(seconds)
+            entry = {"job": str(made), "seconds": round(seconds, 3), "why": why or ["its results were gone"]}
+            if standing.id != str(made):
+                print(f"       same results as {standing.id}: nothing below needs to run")
+                entry["same_as"] = standing.id
+            self.built.ran[spec.name] = entry
+        self.built.jobs[spec.name] = str(made)
+        self._standing[spec.name] = standing.id
+
+    def _build(self, spec: JobSpec, jobs: dict[str, Any], **more: Any) -> Any:
+        """Ask Exax; again when a process of the job was killed from outside, as long as more cells get done."""
+        finished = -1
+        while True:
+            try:
+                return self._urd.build(
+                    spec.method, options=spec.options, jobs=jobs, name=spec.name, caption=self._called(spec), **more
+                )
+            except self._job_error as caught:
+                error: Any = caught
+                now = finished_cells(self._root, jobs_folder(self._root) / str(error.job))
+                if not job_failure(spec.name, error, []).killed or now <= finished:
+                    raise
+                finished = now
+                print(f"       a process of {spec.name} was killed: going on from {now} finished cells", flush=True)
+
+    def _fail(self, name: str, error: Any) -> None:
+        failure = job_failure(name, error, failed_units(self._root, jobs_folder(self._root) / str(error.job)))
+        self.built.failed.append(failure)
+        print(f"       {name} FAILED: {failure.message}", file=sys.stderr, flush=True)
+
+    def _called(self, spec: JobSpec) -> str:
+        return f"{self._study.name}/{spec.name}"
+
+    def _stand_in(self, names: str | list[str]) -> Any:
+        if isinstance(names, str):
+            return self._standing[names]
+        return [self._standing[name] for name in names]
+
+    def _ran(self, made: Any) -> bool:
+        # Exax notes for each job of this run whether it was made or found.
+        return bool(self._urd._a._all_record.get(made, False))
+
+    def _say(self, number: int, spec: JobSpec, why: list[str]) -> None:
+        reasons = ", ".join(why[:3]) + (f" and {len(why) - 3} more" if len(why) > 3 else "")
+        left = self._left(number)
+        print(f"[{number}/{len(self._specs)}] {spec.name}: {reasons}{left}", flush=True)
+
+    def _left(self, number: int) -> str:
+        """Estimate the time left from how long such jobs took, in this build or the last."""
+        seconds = 0.0
+        for spec in self._specs[number - 1 :]:
+            seen = self._seconds.get(spec.method)
+            past = self._history.newest(spec.method, self._called(spec))
+            if spec.name in self.dirty and (seen or past):
+                seconds += sum(seen) / len(seen) if seen else past.seconds if past else 0.0
+        return f" (about {_duration(seconds)} left)" if seconds else ""
+
+
+def _now() -> str:
+    """Write the time for urd, in UTC: local time runs backwards once a year."""
+    return datetime.datetime.now(datetime.timezone.utc).replace(tzinfo=None).isoformat(timespec="microseconds")
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"

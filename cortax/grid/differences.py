@@ -1,0 +1,31 @@
+"""Differences of options, in words."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+__all__ = ["option_differences"]
+
+
+def option_differences(where: str, old: Any, new: Any) -> list[str]:
+    """Say what differs between two values of nested options, one option an item.
+
+    >>> option_differences("", {"n": 2, "names": ["a", "b"]}, {"n": 3, "names": ["b", "c"]})
+    ['option n: 2 -> 3', 'option names: + "c", - "a"']
+    """
+    if isinstance(old, dict) and isinstance(new, dict):
+        keys = sorted(set(old) | set(new))
+        return [said for key in keys for said in option_differences(f"{where}.{key}", old.get(key), new.get(key))]
+    if old == new:
+        return []
+    if isinstance(old, list) and isinstance(new, list):
+        said = [f"+ {_short(item)}" for item in new if item not in old]
+        said += [f"- {_short(item)}" for item in old if item not in new]
+        return [f"option {where[1:]}: {', '.join(said) or 'another order'}"]
+    return [f"option {where[1:]}: {_short(old)} -> {_short(new)}"]
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 40 else text[:37] + "..."

@@ -1,0 +1,109 @@
+"""Engines: where the workers of a job come from, beside the processes that Exax forks.
+
+An engine's module has `start(setup)`, which returns an `Engine`. It knows nothing of cells: it runs calls. Whatever a
+call returns comes back to the process that submitted it, which alone writes what is kept.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from cortax.errors import ProjectError, choices
+
+__all__ = ["ENGINES", "Engine", "Handle", "Setup", "WorkerLostError", "check_engine", "start_engine"]
+
+# Name -> module, and the import name of the package that it needs.
+ENGINES: dict[str, tuple[str, str]] = {
+    "loky": ("cortax.grid.engines.loky", "joblib"),
+    "ray": ("cortax.grid.engines.ray", "ray"),
+    "dask": ("cortax.grid.engines.dask", "distributed"),
+    "slurm": ("cortax.grid.engines.slurm", "dask_jobqueue"),
+}
+
+
+class WorkerLostError(Exception):
+    """The worker of a call is gone, or its node: whatever the call was, it may be made again."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What an engine is started with.
+
+    Attributes
+    ----------
+    n_workers : int
+        At most so many calls are made at a time.
+    memory : int
+        Bytes that a worker's units may allocate.
+    folder : Path
+        For what the engine must write; on a file system that all workers see. Its own files are gone when it ends.
+    shared : int
+        Bytes of inputs that workers map; some clusters count them as every worker's own.
+    seconds : float
+        How long to wait for a cluster to answer.
+    """
+
+    n_workers: int
+    memory: int
+    folder: Path
+    shared: int = 0
+    seconds: float = 60.0
+
+
+class Handle(Protocol):
+    """A call that was submitted."""
+
+    def result(self) -> Any:
+        """Return what the call returned.
+
+        Raises
+        ------
+        WorkerLostError
+            See there.
+        Exception
+            The call's own.
+        """
+
+
+class Engine(Protocol):
+    """Runs calls."""
+
+    def submit(self, call: Callable[..., Any], *args: Any) -> Handle:
+        """Have a function called by a worker. It and its arguments are pickled; a function by its name."""
+
+    def wait(self, handles: Sequence[Any], timeout: float) -> list[Handle]:
+        """Return those that are done, at the latest after so many seconds."""
+
+    def adapt(self, setup: Setup) -> None:
+        """Go on with other numbers. Nothing is being called then."""
+
+    def close(self) -> None:
+        """End its workers, whatever they are at, and remove what it wrote."""
+
+
+def check_engine(name: str) -> None:
+    """Raise a ProjectError unless there is an engine of that name, and what it needs is installed."""
+    if name not in ENGINES:
+        raise ProjectError(f"backend: {choices(name, ['slices', *ENGINES])}")
+    _, package = ENGINES[name]
+    if importlib.util.find_spec(package) is None:
+        raise ProjectError(f"backend {name!r} needs a package that is not installed: pip install 'cortax[{name}]'")
+
+
+def start_engine(name: str, setup: Setup) -> Engine:
+    """Start an engine, or connect to one that runs.
+
+    Raises
+    ------
+    ProjectError
+        There is none of that name, it is not installed, or it cannot be reached.
+    """
+    check_engine(name)
+    module, _ = ENGINES[name]
+    engine: Engine = importlib.import_module(module).start(setup)
+    return engine

@@ -1,0 +1,102 @@
+"""The helper process of a worker: `python -m cortax.grid.engines.remote_main FOLDER TOKEN MEMORY PARENT`, see `remote`.
+
+It reads numbers of units from its standard input, and answers on its standard output with what became of each. It ends
+with its parent, and when nothing was asked of it for a while.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import faulthandler
+import importlib
+import os
+import select
+import signal
+import struct
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, BinaryIO
+
+from cortax.errors import CortaxError
+from cortax.grid.engines.capsule import Ticket, check_capsule_code, open_capsule
+from cortax.grid.work.worker import Budget, check_threads, do_unit, pack, quiet_gc
+
+__all__ = ["main"]
+
+IDLE_SECONDS = 60
+_PR_SET_PDEATHSIG = 1
+
+Work = Callable[[int], Sequence[bytes]]
+
+
+def _end_with(parent: int) -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        sys.exit(0)  # it ended before it could be watched
+
+
+def _own_output() -> BinaryIO:
+    """Return what was the standard output: whatever a library prints must not be taken for an answer."""
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    return answers
+
+
+def _make(ticket: Ticket) -> Work:
+    capsule = open_capsule(ticket)
+    for name in capsule.first:
+        importlib.import_module(name)
+    check_capsule_code(capsule)
+    module, _, function = capsule.make.partition(":")
+    work: Work = getattr(importlib.import_module(module), function)(capsule)
+    return work
+
+
+def _tell(answers: BinaryIO, about: dict[str, Any], values: Sequence[bytes] = ()) -> None:
+    message = pack(about, values)
+    answers.write(struct.pack("<Q", len(message)) + message)
+    answers.flush()
+
+
+def _units() -> Iterator[int]:
+    """Yield what is asked for, until nothing is any more."""
+    pending = b""
+    poll = select.poll()
+    poll.register(0, select.POLLIN)
+    while poll.poll(IDLE_SECONDS * 1000) and (got := os.read(0, 1 << 12)):
+        pending += got
+        while len(pending) >= 8:
+            yield struct.unpack_from("<q", pending)[0]
+            pending = pending[8:]
+
+
+def main() -> None:
+    """Serve one worker until it ends."""
+    folder, token, memory, parent = sys.argv[1:]
+    _end_with(int(parent))
+    faulthandler.enable()
+    answers = _own_output()
+    try:
+        work = _make(Ticket(folder, token))
+        threads = check_threads()
+    except CortaxError as error:
+        _tell(answers, {"refused": type(error).__name__, "message": str(error)})
+        return
+    except Exception:
+        _tell(answers, {"refused": "ProjectError", "message": f"work cannot begin: {traceback.format_exc()}"})
+        return
+    quiet_gc()
+    budget = Budget(int(memory))
+    _tell(answers, {"threads": threads})
+    for unit in _units():
+        _tell(answers, {"begins": unit})
+        outcome = do_unit(work, unit, budget)
+        about = {**vars(outcome), "leaving": outcome.what == "memory" or budget.spent}
+        _tell(answers, about, about.pop("values"))
+        if about["leaving"]:
+            return
+
+
+if __name__ == "__main__":
+    main()

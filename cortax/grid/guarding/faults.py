@@ -1,0 +1,163 @@
+"""What keeps Exax from starting or misleads it, found in what it reads; and how each is mended."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import stat
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cortax.grid.guarding.processes import end, left_behind
+from cortax.grid.guarding.quarantine import Quarantine, replace_text
+from cortax.project import is_up, socket_folder
+
+__all__ = ["Fault", "job_faults", "process_faults", "socket_faults"]
+
+_SOCKETS = ("server", "board", "urd")
+_JOB = re.compile(r"main-(\d+)$")
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something that is not as it must be.
+
+    Attributes
+    ----------
+    what : str
+        What it is about.
+    found : str
+    remedy : str
+        What is done about it, or has to be.
+    mend : callable, optional
+        Does it; without one a person must.
+    offline : bool
+        Whether the server must not run meanwhile.
+    """
+
+    what: str
+    found: str
+    remedy: str
+    mend: Callable[[Quarantine], None] | None = None
+    offline: bool = False
+
+
+def process_faults(root: Path) -> Iterator[Fault]:
+    """Find processes whose server is gone: they would go on writing, and hold memory and sockets."""
+    if lost := left_behind(root):
+        named = ", ".join(f"{process.pid} ({process.title.strip()[:40]})" for process in lost)
+        yield Fault("processes", f"left behind by a server that is gone: {named}", "ended", lambda _: end(lost))
+
+
+def socket_faults(root: Path) -> Iterator[Fault]:
+    """Find what lies where the sockets go, and sockets that nobody listens to."""
+    folder = socket_folder(root)
+    if not folder.is_dir():
+        return
+    mode = folder.stat().st_mode & 0o777
+    strangers = sorted(name for name in os.listdir(folder) if name not in _SOCKETS)
+    if mode & 0o077:
+        found = f"mode {mode:o}: others may enter, and run code as you"
+        if strangers or folder.stat().st_uid != os.geteuid():
+            remedy = f"set AX_SOCK to a folder for sockets only (this one is not yours, or holds {strangers[:3]})"
+            yield Fault(f"socket folder {folder}", found, remedy)
+        else:
+            yield Fault(f"socket folder {folder}", found, "made private (700)", lambda _: folder.chmod(0o700))
+    for path in (folder / name for name in _SOCKETS):
+        if os.path.lexists(path) and not stat.S_ISSOCK(path.lstat().st_mode):
+            yield _moved(f"socket {path}", "something else has its name", path)
+        elif os.path.lexists(path) and not is_up(root, path.name):
+            yield Fault(f"socket {path}", "nobody listens to it", "removed", _remover(path))
+
+
+def _remover(path: Path) -> Callable[[Quarantine], None]:
+    return lambda _: path.unlink(missing_ok=True)
+
+
+def _moved(what: str, found: str, path: Path) -> Fault:
+    return Fault(what, found, "moved to quarantine", lambda quarantine: quarantine.move(path, found))
+
+
+def job_faults(jobs_folder: Path) -> Iterator[Fault]:
+    """Find finished jobs of which Exax cannot read what it must: one is enough to keep it from starting.
+
+    A job without `post.json` has not ended well; Exax passes it over, and its number stays taken.
+    """
+    numbered = [(int(numeral[1]), name) for name in os.listdir(jobs_folder) if (numeral := _JOB.match(name))]
+    for _, name in sorted(numbered):
+        folder = jobs_folder / name
+        setup, setup_fault = _read(folder / "setup.json")
+        post, post_fault = _read(folder / "post.json")
+        if post_fault == "is missing":
+            continue
+        if "cannot be read" in setup_fault + post_fault:
+            remedy = "make the folder and its files readable for you, as whoever owns it"
+            yield Fault(f"job {name}", f"{folder}: {setup_fault or post_fault}", remedy)
+        elif setup_fault or (setup_fault := _setup_fault(setup, name)):
+            yield _without(folder, f"setup.json {setup_fault}")
+        elif post_fault or (post_fault := _post_fault(post)):
+            found = f"post.json {post_fault}"
+            yield _rebuilt(folder, found, setup) if "endtime" in setup else _without(folder, found)
+
+
+def _read(path: Path) -> tuple[Any, str]:
+    try:
+        return json.loads(path.read_bytes()), ""
+    except FileNotFoundError:
+        return None, "is missing"
+    except OSError as error:
+        return None, f"cannot be read ({error.strerror})"
+    except ValueError as error:
+        return None, f"is damaged ({error})"
+
+
+def _setup_fault(setup: Any, name: str) -> str:
+    """Say what is wrong with what a job was run with, in which Exax looks for just these."""
+    texts, objects = ("method", "hash", "jobid"), ("exectime", "options", "datasets", "jobs")
+    kinds: dict[str, tuple[type, ...]] = {"starttime": (int, float)}
+    kinds |= dict.fromkeys(texts, (str,)) | dict.fromkeys(objects, (dict,))
+    if not isinstance(setup, dict):
+        return "is damaged (not an object)"
+    if setup.get("version") != 4:
+        return f"is of version {setup.get('version')}, which is not what this Exax writes (4)"
+    if wrong := [key for key, kind in kinds.items() if not isinstance(setup.get(key), kind)]:
+        return f"is damaged (no good {', '.join(wrong)})"
+    if setup["jobid"] != name:
+        return f"is that of job {setup['jobid']}: the folder was copied or renamed"
+    return "" if isinstance(setup["exectime"].get("total"), (int, float)) else "is damaged (no good exectime.total)"
+
+
+def _post_fault(post: Any) -> str:
+    if not isinstance(post, dict) or post.get("version") != 1 or not isinstance(post.get("files"), list):
+        return "is damaged (no list of files)"
+    return "" if isinstance(post.get("subjobs"), dict) else "is damaged (no good subjobs)"
+
+
+def _without(folder: Path, found: str) -> Fault:
+    """Without them Exax passes the job over. Its results stay where links point to, and its number stays taken."""
+
+    def mend(quarantine: Quarantine) -> None:
+        # Without the second a job counts as unfinished: in this order it is never taken for a good one.
+        quarantine.move(folder / "post.json", found)
+        quarantine.move(folder / "setup.json", found)
+
+    remedy = "setup.json and post.json moved to quarantine, results left in place; the next build makes the job anew"
+    return Fault(f"job {folder.name}", found, remedy, mend, offline=True)
+
+
+def _rebuilt(folder: Path, found: str, setup: dict[str, Any]) -> Fault:
+    """All that `post.json` says is in `setup.json` and the folder."""
+
+    def mend(quarantine: Quarantine) -> None:
+        own = {"setup.json", "post.json", "method.tar.gz", "link_result.pickle"}
+        files = sorted(p.name for p in folder.iterdir() if p.is_file() and p.name not in own and p.name[0] != ".")
+        post = {key: setup[key] for key in ("starttime", "endtime", "exectime")}
+        quarantine.move(folder / "post.json", found)
+        text = json.dumps({**post, "files": files, "subjobs": {}, "version": 1}, indent=4, sort_keys=True)
+        replace_text(folder / "post.json", text)
+
+    remedy = "moved to quarantine and written anew from setup.json and the job's files"
+    return Fault(f"job {folder.name}", found, remedy, mend, offline=True)

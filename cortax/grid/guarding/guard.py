@@ -1,0 +1,131 @@
+"""A build that is watched: when its server or its script is killed, they are started again and it goes on."""
+
+from __future__ import annotations
+
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+
+from cortax.errors import ProjectError
+from cortax.grid.guarding.processes import Process, is_alive, live_servers
+from cortax.grid.guarding.server import is_idle, log_tail, server_up
+from cortax.project import ax, jobs_folder
+
+__all__ = ["progress", "run_studies"]
+
+# So often in a row a build is started again that gets no further.
+N_TRIES = 5
+# What a script gets to notice by itself that its server is gone.
+PATIENCE = 20.0
+_KILLED = {signal.SIGKILL, signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL, signal.SIGFPE}
+
+
+def run_studies(root: Path, studies: str) -> int:
+    """Build studies with Exax's own command, and go on where a kill interrupted them.
+
+    A build that ends by itself, well or not, is not repeated; neither is one that somebody asked to stop.
+
+    Parameters
+    ----------
+    root : Path
+        The project, whose build lock is held.
+    studies : str
+        The study files, as CORTAX_STUDIES has them.
+
+    Returns
+    -------
+    int
+        The exit code, that of a shell where a signal ended it.
+
+    Raises
+    ------
+    ProjectError
+        It was killed again and again without getting further, or the server does not start.
+    """
+    server_up(root)
+    n_vain, reached = 0, progress(root)
+    while True:
+        try:
+            server_up(root)
+        except ProjectError:
+            # It has started before: it was killed again, and says nothing of why, or somebody broke something.
+            n_vain += 1
+            if n_vain == N_TRIES:
+                raise
+            continue
+        servers = live_servers(root)
+        code = _watch(ax(root, "run", "studies", env={"CORTAX_STUDIES": studies}), servers)
+        killed = _killed(code, servers)
+        if not killed:
+            return code if code >= 0 else 128 - code
+        _let_finish(root)
+        now = progress(root)
+        n_vain, reached = (0, now) if now > reached else (n_vain + 1, reached)
+        if n_vain == N_TRIES:
+            raise ProjectError(
+                f"{root}: {killed}, {N_TRIES} times in a row without any progress; is there too little memory? "
+                f"The end of the server's log:\n{log_tail(root)}"
+            )
+        print(f"cortax: {killed}: going on from {now[0]} finished jobs and {now[1]} cells", file=sys.stderr, flush=True)
+
+
+def progress(root: Path) -> tuple[int, int]:
+    """Return how many jobs of the workdir have ended well, and how many cells of those that have not."""
+    n_jobs = sum(1 for _ in jobs_folder(root).glob("main-[0-9]*/post.json"))
+    n_cells = 0
+    for path in (root / ".cortax" / "running").glob("*.sqlite"):
+        try:
+            with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5)) as base:
+                n_cells += base.execute("SELECT count(*) FROM cells").fetchone()[0]
+        except sqlite3.Error:
+            continue  # just made, or damaged: nothing to go on from
+    return n_jobs, n_cells
+
+
+def _watch(script: subprocess.Popen[bytes], servers: list[Process]) -> int:
+    """Wait for a script; end it where it does not notice that its server is gone."""
+    gone_since: float | None = None
+    while True:
+        try:
+            return script.wait(timeout=1.0)
+        except KeyboardInterrupt:
+            return _interrupted(script)
+        except subprocess.TimeoutExpired:
+            if any(map(is_alive, servers)):
+                continue
+            gone_since = gone_since or time.monotonic()
+            if time.monotonic() - gone_since > PATIENCE:
+                script.kill()
+
+
+def _interrupted(script: subprocess.Popen[bytes]) -> int:
+    """Let it stop the running job: a terminal has sent the signal to it, too; another sender may not have."""
+    try:
+        script.wait(timeout=PATIENCE)
+    except subprocess.TimeoutExpired:
+        script.send_signal(signal.SIGINT)
+        script.wait()
+    return 128 + signal.SIGINT
+
+
+def _killed(code: int, servers: list[Process]) -> str:
+    """Say what was killed; nothing where the build ended by itself."""
+    if code == 0 or (code < 0 and -code not in _KILLED):
+        return ""
+    if not any(map(is_alive, servers)):
+        return "the Exax server is gone"
+    return f"the build script was killed (signal {-code})" if code < 0 else ""
+
+
+def _let_finish(root: Path) -> None:
+    """Wait until the server has ended its job, if there still is one: a new script would make it throw that away."""
+    said = False
+    while is_idle(root) is False:
+        if not said:
+            print("cortax: waiting for the job that is running", file=sys.stderr, flush=True)
+        said = True
+        time.sleep(0.2)

@@ -1,0 +1,1 @@
+"""What a study asks for, as jobs: their names, keys, costs and order."""

@@ -1,0 +1,212 @@
+"""Real engines for the contract suite, and what must be left of them afterwards: nothing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cortax.grid.engines import remote
+from cortax.grid.engines.capsule import write_capsule
+from cortax.grid.engines.crew import engine_crews
+from cortax.grid.work.checkpoint import Cell, Checkpoint
+from cortax.grid.work.pool import Report, run_units
+from cortax.grid.work.units import Unit
+
+ROOT = Path(__file__).resolve().parents[2]
+SLURM = ROOT / "scripts" / "slurm"
+ENGINES = ("loky", "dask", "ray", "slurm")
+# Ray and Dask leave sockets and files to the garbage collector.
+QUIET = (
+    "ignore::ResourceWarning",
+    "ignore::DeprecationWarning",
+    "ignore::FutureWarning",
+    "ignore::pytest.PytestUnraisableExceptionWarning",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.cluster)
+            for warning in QUIET:
+                item.add_marker(pytest.mark.filterwarnings(warning))
+
+
+def descendants(pid: int) -> set[int]:
+    """All processes below one that live, but Python's own tracker, which ends with the process."""
+    found: set[int] = set()
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(OSError):
+            for child in map(int, task.read_text().split()):
+                found |= descendants(child)
+                title = Path(f"/proc/{child}/cmdline").read_bytes()
+                if title and b"resource_tracker" not in title:
+                    found.add(child)
+    return found
+
+
+def of_folder(folder: Path) -> set[int]:
+    """Processes with a folder among their arguments, wherever they come from."""
+    found = set()
+    for entry in os.scandir("/proc"):
+        with suppress(OSError):
+            if entry.name.isdigit() and str(folder).encode() in Path(entry.path, "cmdline").read_bytes():
+                found.add(int(entry.name))
+    return found
+
+
+def wait_until(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
+    return found
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A folder with a short name; in the end nobody works in it, and nothing else is left either."""
+    folder = Path(tempfile.mkdtemp(prefix="cx-", dir="/tmp"))
+    shared = set(os.listdir("/dev/shm"))
+    below = descendants(os.getpid())
+    try:
+        yield folder
+        remote._end_helpers()
+        wait_until(lambda: not descendants(os.getpid()) - below, 20)
+        wait_until(lambda: not of_folder(folder), 20)
+        assert set(os.listdir("/dev/shm")) <= shared
+        assert not list(Path("/tmp").glob("cortax-ray-*"))
+        assert not (folder / "scratch").exists() or not os.listdir(folder / "scratch")
+    finally:
+        shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def slurm() -> Iterator[Path]:
+    """A SLURM of two nodes."""
+    if os.geteuid() or shutil.which("slurmctld") is None:
+        pytest.fail("needs root and `scripts/slurm install`")
+    folder = Path(tempfile.mkdtemp(prefix="sl-", dir="/tmp"))
+    done = subprocess.run([SLURM, "start", folder], check=False, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    os.environ |= {"SLURM_CONF": done.stdout.strip(), "CORTAX_SLURM_HOST": "127.0.0.1"}
+    yield folder
+    subprocess.run([SLURM, "stop", folder], check=True, timeout=60)
+    del os.environ["SLURM_CONF"], os.environ["CORTAX_SLURM_HOST"]
+    assert not of_folder(folder)
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request: pytest.FixtureRequest) -> str:
+    """The name of each engine, which can be started."""
+    if request.param == "slurm":
+        request.getfixturevalue("slurm")
+    return str(request.param)
+
+
+@pytest.fixture
+def ray_nodes(place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A Ray of several nodes; more can be added to it."""
+    monkeypatch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(
+        initialize_head=True,
+        head_node_args={"num_cpus": 0, "object_store_memory": 80 << 20, "include_dashboard": False},
+    )
+    monkeypatch.setenv("CORTAX_RAY_ADDRESS", cluster.address)
+    yield cluster
+    cluster.shutdown()
+
+
+@contextmanager
+def dask_worker(address: str, scratch: Path) -> Iterator[subprocess.Popen[bytes]]:
+    command = [sys.executable, "-m", "distributed.cli.dask_worker", address, "--nthreads", "1", "--no-dashboard"]
+    with subprocess.Popen([*command, "--local-directory", scratch], stderr=subprocess.DEVNULL) as process:
+        try:
+            yield process
+        finally:
+            process.terminate()
+
+
+@pytest.fixture
+def dask_address(place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A Dask scheduler without workers, see `dask_worker`."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", str(port)]
+    with subprocess.Popen([*command, "--no-dashboard"], stderr=subprocess.DEVNULL, cwd=place) as process:
+        monkeypatch.setenv("CORTAX_DASK_ADDRESS", f"tcp://127.0.0.1:{port}")
+        yield f"tcp://127.0.0.1:{port}"
+        process.terminate()
+
+
+def run(
+    engine: str,
+    place: Path,
+    plan: list[tuple[str, Any]],
+    *,
+    n_workers: int = 2,
+    memory: int = 400 << 20,
+    seconds: float | None = None,
+    progress: Callable[[int, int], None] = lambda done, n: None,
+) -> tuple[Report, dict[Cell, bytes]]:
+    """Have units of `units` done, level after level, as a job would; cells are called "0", "1", ..."""
+    values = np.arange(10_000.0).reshape(100, 100)
+    ticket = write_capsule(
+        place / "capsule", make="tests.cluster.units:make", arrays={"values": values}, about={"plan": plan}
+    )
+    n_cells = {"sum": 2}
+    units = [
+        Unit(tuple((str(unit), cell) for cell in range(n_cells.get(name, 1)))) for unit, (name, _) in enumerate(plan)
+    ]
+    costs = [unit.cost for unit in units]
+    with (
+        Checkpoint(place / "cells.sqlite") as checkpoint,
+        engine_crews(engine, ticket, place / "scratch", costs, seconds=seconds) as hire,
+    ):
+        report = run_units(units, checkpoint, hire, n_workers=n_workers, memory=memory, progress=progress)
+        return report, checkpoint.values()
+
+
+@contextmanager
+def doing(note: Path, deed: Callable[[int, str], None]) -> Iterator[None]:
+    """While a unit called "once" runs: do something, given its worker, and SLURM's names of its node and job."""
+    failed = []
+
+    def watch() -> None:
+        try:
+            wait_until(note.exists, 120)
+            worker, _, node = note.read_text().partition(" ")
+            deed(int(worker), node)
+        except BaseException as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    yield
+    thread.join()
+    assert not failed, failed
+
+
+def kill(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
+
+
+def parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])

@@ -1,0 +1,129 @@
+"""What every engine does the same: results to the byte, failures, lost workers; and what it leaves behind: nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from conftest import doing, kill, run
+
+from cortax.folds import make_folds
+from cortax.grid.engines.capsule_search import write_search_capsule
+from cortax.grid.engines.crew import engine_crews
+from cortax.grid.work.checkpoint import Checkpoint
+from cortax.grid.work.pool import run_units
+from cortax.grid.work.units import Unit
+from cortax.search.cells import Problem
+from cortax.search.pipelines import pipeline_kind
+from cortax.search.solvers import plan_batches, search_batch
+from cortax.search.spaces import sample_configs
+from cortax.search.store_cells import read_search
+
+
+def _problem() -> Problem:
+    rng = np.random.default_rng(3)
+    regions = rng.normal(size=(80, 12)).astype(np.float32)
+    regions[5, 3] = np.nan
+    first, second = regions[:, 0] + rng.normal(size=80), (regions[:, 1] + rng.normal(size=80) > 0).astype(float)
+    tasks = ("regression", "classification", "regression")
+    return Problem(
+        regions=regions,
+        targets=np.column_stack([first, second, rng.normal(size=80)]).astype(np.float64),
+        tasks=tasks,
+        names=("first", "second", "noise"),
+        folds=make_folds(np.arange(80), n_outer=3, n_inner=2, seed=1),
+        kind="elastic",
+        configs={task: sample_configs("elastic", task, 4, seed=0, space={}) for task in set(tasks)},
+        confounds=rng.normal(size=(80, 2)),
+        seed=5,
+    )
+
+
+def test_the_same_bytes_as_in_this_process(engine: str, place: Path) -> None:
+    problem, pipeline = _problem(), pipeline_kind("elastic")
+    batches = plan_batches(problem)
+    wanted = {}
+    for batch in batches:
+        wanted |= search_batch(problem, batch, pipeline)
+    ticket = write_search_capsule(place / "capsule", problem, batches, {}, first=["methods"])
+    units = [Unit(tuple((problem.names[t], batch.outer) for t in batch.targets)) for batch in batches]
+    with (
+        Checkpoint(place / "cells.sqlite") as checkpoint,
+        engine_crews(engine, ticket, place / "scratch", [1.0] * len(units)) as hire,
+    ):
+        report = run_units(units, checkpoint, hire, n_workers=2, memory=1 << 30)
+        kept = checkpoint.values()
+    assert not report.failed
+    assert report.threads
+    assert set(report.threads.values()) == {1}
+    assert len(kept) == len(wanted) == 9
+    for (target, outer), cell in wanted.items():
+        found = read_search(kept[problem.names[target], outer])
+        assert found.scores.tobytes() == cell.scores.tobytes()
+        assert found.not_converged.tobytes() == cell.not_converged.tobytes()
+        assert found.failures == cell.failures
+
+
+def test_failures_are_told_and_kept_from_others(engine: str, place: Path) -> None:
+    plan = [
+        ("sum", 0.0),
+        ("raises", "bad luck"),
+        ("exits", 3),
+        ("segfault", 0),
+        ("hangs", 600),
+        ("eats", 60 << 20),
+        ("eats", 150 << 20),
+        ("eats", 900 << 20),
+        ("sum", 0.0),
+        ("threads", 0),
+    ]
+    report, kept = run(engine, place, plan, n_workers=4, memory=400 << 20, seconds=6)
+    assert {cell: kept[cell] for cell in sorted(kept)} == {
+        ("0", 0): np.float64(49_995_000).tobytes(),
+        ("0", 1): b"",
+        ("5", 0): b"%d" % (60 << 20),
+        ("6", 0): b"%d" % (150 << 20),
+        ("8", 0): np.float64(49_995_008).tobytes(),
+        ("8", 1): b"x" * 8,
+        ("9", 0): b"[1]",
+    }
+    told = {failure.cells[0][0]: failure for failure in report.failed}
+    assert {unit: failure.kind for unit, failure in told.items()} == {
+        "1": "ValueError",
+        "2": "exit",
+        "3": "SIGSEGV",
+        "4": "timeout",
+        "7": "MemoryError",
+    }
+    # An exception would come again; whoever crashed has had all the memory, and so has who wanted too much.
+    assert {unit: (failure.attempt, failure.workers) for unit, failure in told.items()} == {
+        "1": (1, 4),
+        "2": (3, 1),
+        "3": (3, 1),
+        "4": (2, 1),
+        "7": (3, 1),
+    }
+    assert told["1"].message == "bad luck"
+    assert "_raises" in told["1"].traceback
+    assert "status 3" in told["2"].message
+    assert "Segmentation fault" in told["3"].message
+    assert told["7"].needs >= 900 << 20
+    assert sum(report.done.values()) == 5
+    assert report.done[4] == 4
+
+
+def test_a_killed_worker_costs_nothing_but_its_call(engine: str, place: Path) -> None:
+    plan = [("once", str(place / "note")), *[("sum", 0.05)] * 12]
+    with doing(place / "note", lambda worker, _: kill(worker)):
+        report, kept = run(engine, place, plan, n_workers=2)
+    assert not report.failed
+    assert kept["0", 0] == b"second time"
+    assert len(kept) == 25
+    assert sum(report.done.values()) == 13
+
+
+def test_a_unit_that_ends_its_worker_again_and_again_has_failed(place: Path) -> None:
+    report, kept = run("loky", place, [("patricide", 0), ("sum", 0.0)], n_workers=2)
+    assert [(failure.kind, failure.workers) for failure in report.failed] == [("WorkerLostError", 1)]
+    assert "3 workers were lost with it" in report.failed[0].message
+    assert kept["1", 0] == np.float64(49_995_001).tobytes()

@@ -1,0 +1,297 @@
+"""A job whose processes die or whose cells fail keeps what is done, goes on, and ends with the same bytes."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+# Each batch of `tune` notes that it was begun, waits a while, and fails where it is told to.
+HARM = """
+import os, time
+FOLDER = Path({folder!r})
+
+def harm(batch, problem):
+    with open(FOLDER / "begun", "a") as file:
+        file.write(f"{{os.getpid()}} {{problem.names[batch.targets[0]]}}@{{batch.outer}}\\n")
+    time.sleep(float((FOLDER / "seconds").read_text()))
+    if (FOLDER / f"{{problem.names[batch.targets[0]]}}@{{batch.outer}}").exists():
+        what = (FOLDER / f"{{problem.names[batch.targets[0]]}}@{{batch.outer}}").read_text()
+        exec(what)
+"""
+N_BATCHES = 6  # of each of two jobs: two tasks, three outer folds
+
+
+class Harm:
+    """Slows `tune` down and makes cells of it fail; how, is no part of its key."""
+
+    def __init__(self, project):
+        self.folder, self.project, self._n = project.root / "harm", project, 0
+        self.folder.mkdir()
+        (self.folder / "seconds").write_text("0")
+        code = HARM.format(folder=str(self.folder))
+        project.edit("methods/a_tune.py", "\n\ndef _check_code", f"\n{code}\nROUND = 0\n\n\ndef _check_code")
+        project.edit(
+            "methods/a_tune.py", "lambda batch: search_batch", "lambda batch: harm(batch, problem) or search_batch"
+        )
+
+    def another_round(self, seconds=0.0):
+        """Make all of `tune` run again, with no other result."""
+        self.project.edit("methods/a_tune.py", f"ROUND = {self._n}", f"ROUND = {self._n + 1}")
+        self._n += 1
+        self.calm(seconds)
+
+    def calm(self, seconds=0.0):
+        for path in self.folder.iterdir():
+            path.unlink()
+        (self.folder / "seconds").write_text(str(seconds))
+
+    def cell(self, name, code):
+        (self.folder / name).write_text(code)
+
+    @property
+    def begun(self):
+        path = self.folder / "begun"
+        return [line.split() for line in path.read_text().splitlines()] if path.exists() else []
+
+    def wait(self, n, seconds=60):
+        """Wait until so many batches were begun."""
+        wait_for(lambda: len(self.begun) >= n, seconds)
+
+
+@pytest.fixture(scope="module")
+def harm(project):
+    return Harm(project)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(project, harm):
+    """Digests of all results of a build that nothing happened to."""
+    project.run()
+    return digests(project)
+
+
+def digests(project):
+    jobs = project.jobs()
+    return {name: json.loads((project.job(name) / "outputs.json").read_text())["digest"] for name in jobs}
+
+
+def wait_for(condition, seconds=60):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if found := condition():
+            return found
+        time.sleep(0.02)
+    raise AssertionError("did not happen in time")
+
+
+def start(project):
+    return subprocess.Popen(
+        [Path(os.sys.executable).parent / "ax", "run", "studies"],
+        cwd=project.root,
+        env=project.env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def finish(build, *, good=True):
+    text, _ = build.communicate(timeout=120)
+    text = re.sub(r"\x1b\[[0-9;]*[mK]", "", text)
+    assert (build.returncode == 0) == good, text
+    return text
+
+
+def job_processes(project):
+    """Slices and their workers: those at home in a job's folder."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                state = (entry / "stat").read_text().rpartition(")")[2].split()
+                if state[0] != "Z" and os.readlink(entry / "cwd").startswith(f"{project.root}/workdirs/main/main-"):
+                    found.append((int(entry.name), int(state[1])))
+            except OSError:
+                continue
+    return found
+
+
+def parent_of(pid):
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def running(project):
+    return sorted(path.name for path in (project.root / ".cortax/running").glob("*.sqlite"))
+
+
+def test_nothing_is_left_of_a_build_that_ended_well(project, undisturbed):
+    assert list((project.root / ".cortax/running").iterdir()) == []
+    assert job_processes(project) == []
+
+
+def test_the_job_tells_how_it_was_run(project, undisturbed):
+    told = json.loads((project.job("tune/blocks/ridge") / "pool.json").read_text())
+    assert (told["n_units"], told["n_resumed"], told["failed"]) == (N_BATCHES, 0, [])
+    assert told["done"] == {"2": N_BATCHES}
+    assert told["threads"]
+    assert set(told["threads"].values()) == {1}
+
+
+@pytest.mark.parametrize("n_workers", ["1", "5"])
+def test_any_number_of_workers_finds_the_same(project, harm, undisturbed, n_workers, monkeypatch):
+    harm.another_round()
+    monkeypatch.setenv("CORTAX_WORKERS", n_workers)
+    run = project.run()
+    assert run.made == ["tune", "tune"]
+    assert run.text.count("same results as") == 2
+    assert digests(project) == undisturbed
+    told = [json.loads((job / "pool.json").read_text()) for job in newest(project, "tune", 2)]
+    assert [job["done"] for job in told] == [{n_workers: N_BATCHES}] * 2
+
+
+def newest(project, method, n):
+    """Folders of the newest finished jobs of a method."""
+    found = []
+    for path in (project.root / "workdirs/main").glob("main-[0-9]*/post.json"):
+        if json.loads((path.parent / "setup.json").read_text())["method"] == method:
+            found.append(path.parent)
+    return sorted(found, key=lambda folder: int(folder.name.rpartition("-")[2]))[-n:]
+
+
+def test_a_worker_is_killed(project, harm, undisturbed):
+    harm.another_round(0.3)
+    build = start(project)
+    harm.wait(3)
+    os.kill(int(harm.begun[-1][0]), signal.SIGKILL)
+    text = finish(build)
+    assert text.count("same results as") == 2
+    assert len(harm.begun) == 2 * N_BATCHES + 1
+    told = json.loads((newest(project, "tune", 2)[0] / "pool.json").read_text())
+    assert told["done"] == {"1": 1, "2": N_BATCHES - 1}
+    assert running(project) == []
+
+
+def test_a_slice_is_killed(project, harm, undisturbed):
+    harm.another_round(0.3)
+    build = start(project)
+    harm.wait(4)
+    worker = int(harm.begun[-1][0])
+    os.kill(parent_of(worker), signal.SIGKILL)
+    wait_for(lambda: not Path(f"/proc/{worker}/stat").exists(), 2)
+    text = finish(build)
+    assert text.count("same results as") == 2
+    assert "was killed: going on from" in text
+    # Two were in flight, and two more at most were done and not counted yet.
+    assert 2 * N_BATCHES < len(harm.begun) <= 2 * N_BATCHES + 2
+    assert digests(project) == undisturbed
+    assert running(project) == []
+
+
+def test_the_server_is_killed(project, harm, undisturbed):
+    harm.another_round(0.3)
+    build = start(project)
+    harm.wait(4)
+    os.kill(int((project.root / ".cortax/server.pid").read_text()), signal.SIGKILL)
+    wait_for(lambda: not job_processes(project), 3)
+    os.killpg(build.pid, signal.SIGKILL)
+    build.communicate()
+    assert len(running(project)) == 1
+    project.cortax("up")
+    run = project.run()
+    assert run.text.count("same results as") == 2
+    assert "batches were done before" in outputs_of(project)
+    assert len(harm.begun) <= 2 * N_BATCHES + 2
+    assert digests(project) == undisturbed
+    assert running(project) == []
+
+
+def outputs_of(project):
+    """What the newest searches printed."""
+    printed = []
+    for folder in newest(project, "tune", 2):
+        printed += [path.read_text() for path in (folder / "OUTPUT").iterdir()]
+    return "".join(printed)
+
+
+def test_an_interrupted_build_keeps_its_cells(project, harm, undisturbed):
+    harm.another_round(0.3)
+    build = start(project)
+    harm.wait(4)
+    os.killpg(build.pid, signal.SIGINT)
+    finish(build, good=False)
+    wait_for(lambda: not job_processes(project), 3)
+    assert len(running(project)) == 1
+    n_begun = len(harm.begun)
+    project.run()
+    assert len(harm.begun) <= 2 * N_BATCHES + 2
+    assert len(harm.begun) - n_begun <= 2 * N_BATCHES - 2
+    assert digests(project) == undisturbed
+
+
+def test_cells_that_fail_are_told_and_the_next_build_tries_just_those(project, harm, undisturbed):
+    harm.another_round()
+    harm.cell("fluid@1", "raise ValueError('cannot be')")
+    harm.cell("sex@0", "os._exit(3)")
+    failed = project.run(check=False)
+    assert failed.code != 0
+    assert "2 cells failed; the others are kept:" in failed.text
+    assert "fluid in outer fold 1: ValueError: cannot be" in failed.text
+    assert "sex in outer fold 0: exit: the process ended with exit status 3 (tried 2 times)" in failed.text
+    assert job_processes(project) == []
+    harm.calm()
+    run = project.run()
+    assert run.text.count("same results as") == 2
+    assert sorted(cell for _, cell in harm.begun) == ["fluid@1"] * 2 + ["sex@0"] * 2
+    assert digests(project) == undisturbed
+    assert running(project) == []
+
+
+def test_memory_that_is_not_enough_is_told(project, harm, undisturbed, monkeypatch):
+    harm.another_round()
+    harm.cell("sex@2", "import numpy as np; np.ones(500_000_000, np.uint8)")
+    monkeypatch.setenv("CORTAX_MEMORY", "400MB")
+    failed = project.run(check=False)
+    assert failed.code != 0
+    assert re.search(r"sex in outer fold 2: .*MemoryError.*needs at least 5\d\d MB, and had 400 MB", failed.text)
+    harm.cell("sex@2", "import numpy as np; np.ones(300_000_000, np.uint8)")
+    project.run()
+    assert digests(project) == undisturbed
+
+
+def test_a_cell_that_hangs_is_told(project, harm, undisturbed, monkeypatch):
+    harm.another_round()
+    harm.cell("fluid@0", "time.sleep(60)")
+    monkeypatch.setenv("CORTAX_CELL_SECONDS", "1.5")
+    failed = project.run(check=False)
+    assert failed.code != 0
+    assert "fluid in outer fold 0: timeout: not done after 1.5 s (tried 2 times)" in failed.text
+    harm.calm()
+    project.run()
+    assert digests(project) == undisturbed
+
+
+def test_a_damaged_checkpoint_is_set_aside(project, harm, undisturbed):
+    harm.another_round()
+    harm.cell("fluid@1", "raise ValueError('cannot be')")
+    project.run(check=False)
+    for name in running(project):
+        path = project.root / ".cortax/running" / name
+        path.write_bytes(b"not a database, but long enough to be looked at".ljust(8192, b"."))
+    harm.calm()
+    project.run()
+    assert len(harm.begun) == 2 * N_BATCHES
+    assert outputs_of(project).count("damaged (file is not a database); set aside as") == 2
+    assert digests(project) == undisturbed
+
+
+def test_a_wrong_setting_is_refused(project, undisturbed, monkeypatch):
+    monkeypatch.setenv("CORTAX_BACKEND", "slcies")
+    failed = project.run(check=False)
+    assert failed.code != 0
+    assert "CORTAX_BACKEND: got 'slcies', must be one of ['slices']; did you mean 'slices'?" in failed.text

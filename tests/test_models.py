@@ -1,0 +1,264 @@
+"""A study's jobs: which there are, what they are called, and that growing it repeats none."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cortax.errors import StudyError
+from cortax.grid.planning.plan import plan
+from cortax.grid.planning.sizes import Sizes
+from cortax.provenance.files import file_digest
+from cortax.study import Study
+
+KINDS = {"fluid": "regression", "sex": "classification", "mood": "regression", "iq": "regression"}
+POSITIVE = st.sampled_from([None, "F", "M"])
+TARGETS = st.dictionaries(st.sampled_from(sorted(KINDS)), POSITIVE, min_size=1)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    root = tmp_path_factory.mktemp("p")
+    for subject in ("sub-1", "sub-2"):
+        for hemi in "LR":
+            (root / subject).mkdir(exist_ok=True)
+            (root / subject / f"{hemi}.npy").write_bytes(b"")
+    (root / "participants.tsv").write_text("participant_id\n")
+    np.save(root / "blocks.npy", np.repeat(np.arange(11), 3).astype(np.int32))
+    np.save(root / "soft.npy", np.ones((33, 4)))
+    (root / "regions.csv").write_text("participant_id,left,right\nsub-1,1,2\nsub-2,3,4\nsub-3,5,6\n")
+    return root
+
+
+def study(targets=("fluid", "sex"), **more):
+    found = {name: {"kind": KINDS[name]} for name in targets}
+    if isinstance(targets, dict):
+        found = {name: {"kind": "classification", "positive": positive} for name, positive in targets.items()}
+    content = {
+        "name": "mini",
+        "title": "",
+        "images": {"root": "", "space": "fsaverage3", "maps": {"a": "{participant_id}/{hemi}.npy"}},
+        "phenotypes": {"file": "participants.tsv"},
+        "targets": found,
+        "splits": {"n_outer": 3},
+        "parcellations": {
+            "blocks": {"kind": "labels", "file": "blocks.npy"},
+            "soft": {"kind": "weights", "file": "soft.npy"},
+        },
+        "pipelines": {"ridge": {"kind": "ridge", "n_configs": 3}},
+    }
+    return Study.model_validate(content | more)
+
+
+class Workdir:
+    """Jobs that have run: all that a build would ask for, once each."""
+
+    def __init__(self, root):
+        self.root, self.done = root, {}
+
+    def specs(self, asked):
+        return plan(asked, self.root, file_digest, self)
+
+    def build(self, asked):
+        """Return the jobs that ran. Like Exax, know a job by its method, its options and what it depends on."""
+        keys, ran = {}, []
+        for spec in self.specs(asked):
+            inputs = {s: keys[n] if isinstance(n, str) else [keys[one] for one in n] for s, n in spec.jobs.items()}
+            key = json.dumps([spec.method, spec.options, inputs], sort_keys=True)
+            keys[spec.name] = key
+            if key not in self.done:
+                ran.append(spec)
+                self.done[key] = (f"mini/{spec.name}", spec)
+        return ran
+
+    def reusable(self, method, name):
+        called = [(past, spec) for past, spec in self.done.values() if spec.method == method]
+        ours = [(past, spec) for past, spec in called if past == name or past.startswith((f"{name}/", f"{name}@"))]
+        return [(past, spec.options) for past, spec in reversed(ours)]
+
+    def finished(self, spec):
+        return any(past.method == spec.method and past.options == spec.options for _, past in self.done.values())
+
+
+def names(specs, *methods):
+    return [spec.name for spec in specs if not methods or spec.method in methods]
+
+
+def test_the_jobs_of_a_small_study(root):
+    specs = plan(study(), root, file_digest)
+    assert names(specs) == [
+        *["load", "parcellate/blocks", "parcellate/soft", "phenotype", "split", "target/fluid", "target/sex"],
+        *["tune/blocks/ridge", "tune/soft/ridge", "evaluate/blocks/ridge", "evaluate/soft/ridge", "scores"],
+    ]
+    known = set()
+    for spec in specs:
+        assert spec.needs <= known, "each after those that it needs"
+        known.add(spec.name)
+
+
+def test_who_is_studied_does_not_depend_on_what_is_predicted(root):
+    fixed = ("load", "parcellate", "phenotype", "split")
+    few, many = (plan(study(targets), root, file_digest) for targets in (["fluid"], list(KINDS)))
+    assert [spec for spec in few if spec.method in fixed] == [spec for spec in many if spec.method in fixed]
+
+
+def test_the_order_of_targets_changes_nothing(root):
+    assert plan(study(["sex", "fluid"]), root, file_digest) == plan(study(["fluid", "sex"]), root, file_digest)
+
+
+def test_another_target_adds_jobs_and_repeats_none(root):
+    workdir = Workdir(root)
+    workdir.build(study())
+    ran = workdir.build(study(["fluid", "iq", "mood", "sex"]))
+    assert names(ran) == [
+        *["target/iq", "target/mood", "tune/blocks/ridge/iq-and-1", "tune/soft/ridge/iq-and-1"],
+        *["evaluate/blocks/ridge/iq-and-1", "evaluate/soft/ridge/iq-and-1"],
+        *["collect/blocks/ridge", "collect/soft/ridge", "scores"],
+    ]
+    specs = {spec.name: spec for spec in workdir.specs(study(["fluid", "iq", "mood", "sex"]))}
+    assert specs["collect/soft/ridge"].options["take"] == [["fluid", "sex"], ["iq", "mood"]]
+    assert specs["scores"].jobs["evaluate"] == ["collect/blocks/ridge", "collect/soft/ridge"]
+    assert workdir.build(study(["fluid", "iq", "mood", "sex"])) == []
+    assert workdir.build(study()) == [], "and less again is what was"
+
+
+def test_what_is_collected_does_without_a_block_that_failed_but_not_without_a_fold(root):
+    workdir = Workdir(root)
+    workdir.build(study())
+    specs = {spec.name: spec for spec in workdir.specs(study(["fluid", "iq", "sex"]))}
+    left = specs["collect/soft/ridge"].without({"evaluate/soft/ridge/iq"})
+    assert left.options["take"] == [["fluid", "sex"]]
+    assert left.jobs["evaluate"] == ["evaluate/soft/ridge"]
+    assert specs["collect/soft/ridge"].without({"split"}) is None
+    specs = {spec.name: spec for spec in plan(study(grid={"by_fold": ["soft"]}), root, file_digest)}
+    assert specs["collect/soft/ridge"].without({"evaluate/soft/ridge@1"}) is None
+
+
+def test_a_target_less_is_left_out_where_all_is_collected(root):
+    workdir = Workdir(root)
+    workdir.build(study())
+    ran = workdir.build(study(["fluid"]))
+    assert names(ran) == ["collect/blocks/ridge", "collect/soft/ridge", "scores"]
+    retired = names(workdir.specs(study(["fluid"])), "target")
+    assert retired[0] == "target/fluid"
+    assert retired[1].startswith("retired/sex/")
+
+
+def test_a_target_less_of_another_table_is_searched_without_it(root):
+    """Whether the old one can still be read from the table, nobody knows."""
+    workdir = Workdir(root)
+    workdir.build(study())
+    (root / "other.tsv").write_text("participant_id\tnew\n")
+    ran = workdir.build(study(["fluid"], phenotypes={"file": "other.tsv"}))
+    assert names(ran, "target", "tune", "collect") == ["target/fluid", "tune/blocks/ridge", "tune/soft/ridge"]
+
+
+def test_what_must_be_searched_anew_is_searched_together(root):
+    workdir = Workdir(root)
+    workdir.build(study())
+    workdir.build(study(list(KINDS)))
+    ran = workdir.build(study(list(KINDS), pipelines={"ridge": {"kind": "ridge", "n_configs": 4}}))
+    assert names(ran, "tune") == ["tune/blocks/ridge", "tune/soft/ridge"]
+    assert names(ran, "collect") == []
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(TARGETS, min_size=1, max_size=5))
+def test_no_target_is_searched_twice_whatever_comes_and_goes(root, history):
+    workdir, searched = Workdir(root), []
+    for targets in history:
+        asked = study(targets)
+        for spec in workdir.build(asked):
+            if spec.method == "tune":
+                about = spec.about["parcellation"]
+                searched += [(about, name, json.dumps(found)) for name, found in spec.options["targets"].items()]
+        assert workdir.build(asked) == []
+        for job in [spec for spec in workdir.specs(asked) if spec.method == "collect"]:
+            assert sorted(name for part in job.options["take"] for name in part) == sorted(targets)
+    assert len(searched) == len(set(searched))
+
+
+def test_jobs_by_fold(root):
+    specs = plan(study(grid={"by_fold": ["so*"]}), root, file_digest)
+    assert names(specs, "tune", "evaluate", "collect", "scores") == [
+        *["tune/blocks/ridge", "tune/soft/ridge@0", "tune/soft/ridge@1", "tune/soft/ridge@2"],
+        *["evaluate/blocks/ridge", "evaluate/soft/ridge@0", "evaluate/soft/ridge@1", "evaluate/soft/ridge@2"],
+        *["collect/soft/ridge", "scores"],
+    ]
+    by_name = {spec.name: spec for spec in specs}
+    assert by_name["scores"].jobs["evaluate"] == ["evaluate/blocks/ridge", "collect/soft/ridge"]
+    assert by_name["scores"].options["evaluations"] == ["blocks/ridge", "soft/ridge"]
+    assert by_name["evaluate/soft/ridge@1"].jobs["tune"] == "tune/soft/ridge@1"
+    assert [by_name[f"tune/soft/ridge@{k}"].work.n_cells for k in range(3)] == [2, 2, 2]
+    assert by_name["tune/blocks/ridge"].work.n_cells == 6
+    # How they are scored is asked of what collects them: another metric refits nothing.
+    assert by_name["evaluate/soft/ridge@1"].options["metrics"] == {}
+
+
+def test_by_fold_above_a_number_of_columns(root):
+    def cut(limit):
+        specs = plan(study(grid={"by_fold_above": limit}), root, file_digest)
+        return sorted({spec.about["parcellation"] for spec in specs if spec.method == "tune" and "@" in spec.name})
+
+    assert [cut(limit) for limit in (3, 4, 9, 10)] == [["blocks", "soft"], ["blocks"], ["blocks"], []]
+
+
+def test_growing_a_study_that_is_cut_by_fold(root):
+    workdir = Workdir(root)
+    grid = {"by_fold": ["soft"]}
+    workdir.build(study(grid=grid))
+    ran = workdir.build(study(["fluid", "iq", "sex"], grid=grid))
+    assert names(ran, "tune") == ["tune/blocks/ridge/iq", *[f"tune/soft/ridge/iq@{k}" for k in range(3)]]
+    assert names(workdir.build(study()), "tune") == ["tune/soft/ridge"], "cut otherwise, it is another job"
+
+
+def test_a_pipeline_without_parcellations_is_an_error(root):
+    asked = study()
+    pipeline = asked.pipelines["ridge"].model_copy(update={"parcellations": []})
+    with pytest.raises(StudyError, match=r"pipelines\.ridge: no parcellation is left"):
+        plan(asked.model_copy(update={"pipelines": {"ridge": pipeline}}), root, file_digest)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"grid": {"by_fold": ["sof"]}}, "grid.by_fold: nothing matches: got 'sof'"),
+        ({"grid": {"by_folds": ["soft"]}}, "by_folds"),
+        (
+            {
+                "grid": {"by_fold": ["soft"]},
+                "splits": {"scheme": "leave-one-site-out"},
+                "phenotypes": {"file": "participants.tsv", "site": "site"},
+            },
+            "grid.by_fold goes with splits.scheme = 'group-kfold'",
+        ),
+    ],
+)
+def test_wrong_grids_are_refused(more, said):
+    with pytest.raises(ValueError, match=said):
+        study(**more)
+
+
+def test_sizes_are_remembered_by_content(root, tmp_path):
+    memory = tmp_path / "sizes.json"
+    sizes = Sizes(memory)
+    assert sizes.n_regions({"kind": "labels", "file": "blocks.npy"}, {"blocks.npy": "aa"}, root) == 10
+    assert sizes.n_regions({"kind": "weights", "file": "soft.npy"}, {"soft.npy": "bb"}, root) == 4
+    assert sizes.n_regions({"kind": "icosahedral", "level": 1}, {}, root) == 84
+    assert sizes.n_regions({"kind": "ward", "n_regions": 7}, {}, root) == 7
+    table = {"files": ["regions.csv"], "sessions": None, "id": ["participant_id"], "columns": None, "drop": []}
+    assert sizes.of_table({**table, "id_prefix": ""}, ["cc"], root) == (3, 2)
+    sizes.save()
+    elsewhere = tmp_path / "nothing"
+    again = Sizes(memory)
+    assert again.n_regions({"kind": "labels", "file": "blocks.npy"}, {"blocks.npy": "aa"}, elsewhere) == 10
+    assert again.n_regions({"kind": "labels", "file": "blocks.npy"}, {"blocks.npy": "changed"}, elsewhere) == 0
+    memory.write_text("{damaged")
+    assert Sizes(memory).n_regions({"kind": "weights", "file": "soft.npy"}, {"soft.npy": "bb"}, root) == 4
+
+
+def test_a_damaged_parcellation_is_left_to_its_own_job(root, tmp_path):
+    (tmp_path / "soft.npy").write_bytes(b"\x93NUMPY")
+    assert Sizes(tmp_path / "none").n_regions({"kind": "weights", "file": "soft.npy"}, {}, tmp_path) == 0

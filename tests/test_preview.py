@@ -1,0 +1,56 @@
+"""What a plan says of a study: sums, sentences, the table."""
+
+from cortax.grid.planning.jobspec import JobSpec, Work
+from cortax.grid.planning.preview import Planned, Preview, jobs_table, n_workers, summary_lines
+
+WORK = Work("ridge", 100, 10, {"regression": 2}, 3, 5, 2)
+
+
+def job(name, why=(), waits=False, seconds=1.0, memory=0.0, method="tune"):
+    return Planned(JobSpec(name, method, {}, work=WORK), tuple(why), waits, seconds, memory)
+
+
+def test_a_finished_study_is_two_sentences():
+    found = Preview((job("tune/a/ridge"), job("evaluate/a/ridge", method="evaluate")), 2, 8e9)
+    assert list(summary_lines(found)) == [
+        "2 jobs, 10 cells (parcellation x pipeline x target x fold)",
+        "nothing would run",
+    ]
+    assert list(jobs_table(found, 30)) == []
+    assert (found.seconds, found.memory) == (0, 0)
+
+
+def test_only_what_would_run_is_summed():
+    jobs = (
+        job("tune/a/ridge", seconds=5e6, memory=9e12),
+        job("tune/b/ridge", ["option n_configs: 3 -> 4"], seconds=3600, memory=2e9),
+        job("evaluate/b/ridge", ["tune/b/ridge runs first"], waits=True, seconds=3600, memory=3e9, method="evaluate"),
+    )
+    found = Preview(jobs, 4, 8e9)
+    assert list(summary_lines(found)) == [
+        "3 jobs, 20 cells (parcellation x pipeline x target x fold)",
+        "2 would run, 10 cells; 1 of them only if what they need turns out otherwise than before",
+        "about 2.0 h with 4 workers, 3.0 GB at the peak, 8.0 GB are allowed",
+    ]
+    assert list(summary_lines(Preview(jobs, 4, 1e9)))[2].endswith("; jobs that need more have fewer workers at a time")
+    assert list(jobs_table(found, 1)) == [
+        ("tune/b/ridge", "60 min", "2.0 GB", "option n_configs: 3 -> 4"),
+        ("... 1 more", "", "", "--all prints them"),
+    ]
+    assert len(list(jobs_table(found, None))) == 2
+
+
+def test_many_reasons_are_counted():
+    (row,) = jobs_table(Preview((job("scores", ["a", "b", "c", "d", "e"]),), 2, 8e9), None)
+    assert row[3] == "a; b; c and 2 more"
+
+
+def test_workers_are_as_settings_say_or_as_the_workdir_has_slices(tmp_path, monkeypatch):
+    for name in ("AX_WORKDIR", "AX_SLICES", "CORTAX_WORKERS"):
+        monkeypatch.delenv(name, raising=False)
+    assert n_workers(tmp_path) == 2
+    (tmp_path / "workdirs/main").mkdir(parents=True)
+    (tmp_path / "workdirs/main/.slices").write_text("64\n")
+    assert n_workers(tmp_path) == 64
+    (tmp_path / "cortax.toml").write_text("workers = 7\n")
+    assert n_workers(tmp_path) == 7
