@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check --no-input
 
-.PHONY: build test test-cluster lint up down clean lock
+.PHONY: build test test-slow test-cluster lint up down clean lock
 
 build: $(VENV)/.installed
 	$(BIN)/cortax up
@@ -15,6 +15,10 @@ build: $(VENV)/.installed
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+# Whole builds that are killed, starved and repaired, and every command of the README.
+test-slow: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -m slow -n 2 --dist loadfile --no-loadscope-reorder tests/e2e
 
 # Real engines: a Ray of several nodes, Dask, a SLURM of two nodes on the loopback (as root; installed by apt).
 test-cluster: $(VENV)/.installed-cluster

@@ -13,6 +13,8 @@ import pytest
 # Each batch of `tune` notes that it was begun, waits a while, and fails where it is told to.
 HARM = """
 import os, time
+
+pytestmark = pytest.mark.slow
 FOLDER = Path({folder!r})
 
 def harm(batch, problem):

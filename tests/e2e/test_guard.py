@@ -14,6 +14,8 @@ import pytest
 
 from cortax.grid.guarding.processes import left_behind, live_servers
 
+pytestmark = pytest.mark.slow
+
 
 def _until(condition, seconds=150):
     deadline = time.monotonic() + seconds
