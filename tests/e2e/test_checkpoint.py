@@ -296,4 +296,7 @@ def test_a_wrong_setting_is_refused(project, undisturbed, monkeypatch):
     monkeypatch.setenv("CORTAX_BACKEND", "slcies")
     failed = project.run(check=False)
     assert failed.code != 0
-    assert "CORTAX_BACKEND: got 'slcies', must be one of ['slices']; did you mean 'slices'?" in failed.text
+    assert (
+        "CORTAX_BACKEND: got 'slcies', must be one of ['dask', 'loky', 'ray', 'slices', 'slurm']; did you mean 'slices'?"
+        in failed.text
+    )
