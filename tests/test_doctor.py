@@ -348,7 +348,7 @@ def test_only_processes_left_behind_are_ended(tmp_path, job):
     sessions = {killed.pid, mine.pid, ran.pid}
     try:
         _until(lambda: len(titles()) == 5 and not any("-c" in title for title in titles()))
-        job_process = next(process for process, _ in _processes() if "analysis" in process.title)
+        job_process = next(p for p, _ in _processes() if p.session in sessions and "analysis" in p.title)
         os.kill(killed.pid, signal.SIGKILL)  # and not waited for: it is still listed
         _until(lambda: len(titles()) == 4)
         lost = {process.title.strip() for process in left_behind(tmp_path)}
