@@ -46,7 +46,8 @@ def cut_blocks(targets: Mapping[str, Definition], known: Sequence[Block]) -> lis
     list of Block
         By name. Every target is in exactly one of them with its present definition. A known block is kept whole as
         long as it has such a target and none that a preferred block has, though it may also hold targets that are no
-        longer asked for, or not with that definition. All other targets are in one new block.
+        longer asked for, or not with that definition. All other targets are in one new block. So when a target comes
+        back that two blocks still hold, the one to prefer keeps it, and what only the other had is searched anew.
     """
     kept: list[Block] = []
     covered: set[str] = set()
