@@ -114,7 +114,7 @@ def build_study(
             urd.abort()
             print(f"{study.title}: {built.summary()}; results are filed by a build without --restrict")
         else:
-            _file(urd, job, study, built)
+            _file(urd, job, study, built, {spec.name: spec.links for spec in specs})
     return built
 
 
@@ -134,7 +134,7 @@ def _check_code(methods: set[str], root: Path) -> None:
             raise not_loaded(method)
 
 
-def _file(urd: Any, job: Any, study: Study, built: Built) -> None:
+def _file(urd: Any, job: Any, study: Study, built: Built, links: Mapping[str, Sequence[str]]) -> None:
     """Enter the build into urd, and link its tables where people look."""
     if "scores" not in built.jobs:
         urd.abort()
@@ -150,8 +150,10 @@ def _file(urd: Any, job: Any, study: Study, built: Built) -> None:
         urd.finish(study.name, caption=f"{INCOMPLETE}: {built.summary()}" if built.failed else ran)
     else:
         urd.abort()  # nothing is new: the entry that there is says it all
-    scores = next(made for made in urd.joblist_all if str(made) == built.jobs["scores"])
-    scores.link_result("scores.parquet", f"{study.name}/scores.parquet")
+    made = {str(each): each for each in urd.joblist_all}
+    for name, files in links.items():
+        for file in files if name in built.jobs else ():
+            made[built.jobs[name]].link_result(file, f"{study.name}/{file}")
     if changed:
         name = f"{study.name}.json"
         log = {"jobs": built.jobs, "ran": built.ran, "failed": [failure.name for failure in built.failed]}

@@ -58,6 +58,8 @@ class JobSpec:
         `pipeline`, `parcellation`, `targets`, `fold` of a job that has them: what builds are narrowed by.
     work : Work, optional
         What it has to do. No part of what the result depends on.
+    links : tuple of str
+        Its files that people look for: a finished build links them in the results folder of the study.
     """
 
     name: str
@@ -67,6 +69,7 @@ class JobSpec:
     listed: dict[str, str] = field(default_factory=dict)
     about: dict[str, Any] = field(default_factory=dict, compare=False)
     work: Work | None = field(default=None, compare=False)
+    links: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def needs(self) -> set[str]:

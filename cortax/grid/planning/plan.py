@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cortax.data.map_files import MapFiles, find_maps, inventory
+from cortax.grid.planning.analyses import analysis_jobs
 from cortax.grid.planning.jobspec import JobSpec, sorted_keys
 from cortax.grid.planning.models import Past, Regions, model_jobs
 from cortax.grid.planning.sizes import Sizes
@@ -43,7 +44,8 @@ def plan(study: Study, root: Path, digest_of: Digest, past: Past | None = None) 
     sizes.save()
     split = _split(study, [spec.name for spec in sources if spec.method != "parcellate"])
     models = model_jobs(study, regions, digest_of, root, past)
-    return [*sources, _phenotype(study, root, digest_of), split, *models, _scores(study, models)]
+    first = [*sources, _phenotype(study, root, digest_of), split, *models]
+    return [*first, *analysis_jobs(study, models, regions)]
 
 
 def _sources(study: Study, root: Path, digest_of: Digest, sizes: Sizes) -> tuple[list[JobSpec], dict[str, Regions]]:
@@ -92,19 +94,3 @@ def _phenotype(study: Study, root: Path, digest_of: Digest) -> JobSpec:
 def _split(study: Study, with_subjects: list[str]) -> JobSpec:
     options = {**study.splits.model_dump(exclude={"stratify"}), "seed": study.seed}
     return JobSpec("split", "split", sorted_keys(options), {"phenotype": "phenotype", "subjects": with_subjects})
-
-
-def _scores(study: Study, models: list[JobSpec]) -> JobSpec:
-    """Scores come from what is collected where that was needed, otherwise from the one evaluation that there is."""
-    whole: dict[tuple[str, str], str] = {}
-    for job in models:
-        if job.method in ("evaluate", "collect"):
-            whole[job.about["parcellation"], job.about["pipeline"]] = job.name
-    options = {"study": study.name, "evaluations": [f"{regions}/{name}" for regions, name in whole]}
-    return JobSpec(
-        "scores",
-        "scores",
-        sorted_keys(options),
-        {"evaluate": list(whole.values())},
-        listed={"evaluate": "evaluations"},
-    )
