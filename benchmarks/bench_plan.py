@@ -56,7 +56,9 @@ def write_project(root, n_subjects):
         (root / f"input/maps/sub-{i:05d}").mkdir()
         for one in ("curv", "sulc", "thickness", "myelin"):
             (root / f"input/maps/sub-{i:05d}/{one}.npy").write_bytes(b"%d" % i)
-        lines.append("\t".join([f"sub-{i:05d}", f"fam-{i // 2:05d}", "9.5", *map(str, row), str(row[0])]))
+        lines.append(
+            "\t".join([f"sub-{i:05d}", f"fam-{i // 2:05d}", f"{9 + i % 24 / 12:.2f}", *map(str, row), str(row[0])])
+        )
     (root / "input/participants.tsv").write_text("\n".join(lines) + "\n")
     for i, n_regions in enumerate(np.geomspace(7, 998, 84).astype(int)):
         np.save(root / f"input/labels-{i:02d}.npy", np.arange(n_regions + 1, dtype=np.int32))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import fcntl
+import io
 import os
 import shutil
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from cortax.errors import ProjectError
@@ -95,13 +96,17 @@ def is_up(root: Path, name: str = "server") -> bool:
     return True
 
 
-def ax(root: Path, *arguments: str, env: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
-    """Start Exax's own command, `ax`, in the project."""
+def ax(
+    root: Path, *arguments: str, env: dict[str, str] | None = None, stdout: int | None = None
+) -> subprocess.Popen[bytes]:
+    """Start Exax's own command, `ax`, in the project; with `stdout`, all that it prints goes there."""
     lock = os.environ.get(LOCK_HELD)
     return subprocess.Popen(
         [ax_command(), *arguments],
         cwd=root,
         env={**os.environ, **(env or {})},
+        stdout=stdout,
+        stderr=None if stdout is None else subprocess.STDOUT,
         # With its lock: it stays locked for as long as this child works, whatever happens to its parent.
         pass_fds=(int(lock),) if lock else (),
     )
@@ -143,26 +148,33 @@ def build_lock(root: Path, what: str = "another build") -> Iterator[None]:
     Raises
     ------
     ProjectError
-        Somebody else holds it; the message says who.
+        Somebody else holds it; the message says who. Or the project cannot be written.
     """
     path = root / ".cortax" / "build.lock"
     if _inherited(path):
         yield
         return
-    path.parent.mkdir(exist_ok=True)
-    with open(path, "a+") as file:
+    with _lock_file(path) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise ProjectError(f"{root}: {_holder(path)}; wait for it") from error
-        file.truncate(0)
-        file.write(f"{os.getpid()} {what}")
-        file.flush()
+        with suppress(OSError):  # of a full disk: the lock holds, others are only told less
+            file.truncate(0)
+            file.write(f"{os.getpid()} {what}".encode())
         os.environ[LOCK_HELD] = str(file.fileno())
         try:
             yield
         finally:
             del os.environ[LOCK_HELD]
+
+
+def _lock_file(path: Path) -> io.FileIO:
+    try:
+        path.parent.mkdir(exist_ok=True)
+        return open(path, "ab", buffering=0)
+    except OSError as error:
+        raise ProjectError(f"{path}: the build lock cannot be written ({error.strerror})") from error
 
 
 def _inherited(path: Path) -> bool:

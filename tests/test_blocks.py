@@ -10,48 +10,58 @@ TARGETS = st.dictionaries(NAMES, st.sampled_from([{"kind": "regression"}, {"kind
 BLOCKS = st.lists(st.builds(Block, st.one_of(st.just(""), NAMES), TARGETS), max_size=5)
 
 
-def live(block, targets):
-    return {name for name in block.targets if name not in retired(block, targets)}
+def later(known, blocks):
+    """What is known once these blocks are searched: the newest first."""
+    return [block for block in blocks if block.targets not in [one.targets for one in known]] + list(known)
+
+
+def taken(blocks):
+    return [(block.targets, block.takes) for block in blocks]
 
 
 @given(TARGETS)
 def test_with_nothing_known_all_targets_are_searched_together(targets):
-    assert cut_blocks(targets, []) == [Block("", dict(sorted(targets.items())))]
+    assert cut_blocks(targets, []) == [Block("", targets, tuple(sorted(targets)))]
 
 
 @given(TARGETS, BLOCKS)
-def test_every_target_is_in_exactly_one_block_as_it_is_now(targets, known):
+def test_every_target_is_taken_from_one_block_as_it_is_now(targets, known):
     blocks = cut_blocks(targets, known)
-    found = [name for block in blocks for name in live(block, targets)]
-    assert sorted(found) == sorted(targets)
+    found = [(name, block.targets[name]) for block in blocks for name in block.takes]
+    assert sorted(name for name, _ in found) == sorted(targets)
+    assert dict(found) == targets
+    assert all(block.takes for block in blocks)
     assert len({block.name for block in blocks}) == len(blocks)
     assert [block.name for block in blocks] == sorted(block.name for block in blocks)
 
 
 @given(TARGETS, BLOCKS)
-def test_a_block_is_known_or_of_nothing_but_what_is_asked_for(targets, known):
+def test_what_is_searched_anew_is_what_no_known_block_holds(targets, known):
     new = [block for block in cut_blocks(targets, known) if block.targets not in [one.targets for one in known]]
+    held = {name for block in known for name in block.targets.keys() - retired(block, targets).keys()}
+    assert sorted(name for block in new for name in block.targets) == sorted(targets.keys() - held)
     assert len(new) <= 1
-    assert all(not retired(block, targets) for block in new)
 
 
 @given(TARGETS, BLOCKS)
 def test_what_was_cut_is_cut_so_again(targets, known):
     blocks = cut_blocks(targets, known)
-    assert cut_blocks(targets, blocks) == blocks
-    assert cut_blocks(targets, blocks[::-1]) == blocks
-    assert cut_blocks(dict(reversed(targets.items())), blocks) == blocks
+    again = later(known, blocks)
+    assert taken(cut_blocks(targets, again)) == taken(blocks)
+    assert cut_blocks(dict(reversed(targets.items())), again) == cut_blocks(targets, again)
 
 
 @given(TARGETS, TARGETS, BLOCKS)
 def test_growing_keeps_every_block(targets, more, known):
+    """Also by a target that comes back, and that several blocks hold."""
     before = cut_blocks(targets, known)
-    # One that two blocks still hold from earlier can only come back in one of them.
-    held = {name for block in before for name in block.targets}
-    after = cut_blocks({**{name: new for name, new in more.items() if name not in held}, **targets}, before)
-    assert [block for block in before if block not in after] == []
-    added = [block for block in after if block not in before]
-    # A target that is asked for again may be in a block that kept it.
+    grown = {**more, **targets}
+    after = cut_blocks(grown, later(known, before))
+    for block in before:
+        (same,) = [one for one in after if one.targets == block.targets]
+        assert set(block.takes) <= set(same.takes)
+        assert set(same.takes) - set(block.takes) <= set(more) - set(targets)
+    added = [block for block in after if block.targets not in [one.targets for one in later(known, before)]]
     assert len(added) <= 1
     assert all(set(block.targets) <= set(more) - set(targets) for block in added)
 
@@ -60,9 +70,11 @@ def test_growing_keeps_every_block(targets, more, known):
 def test_fewer_targets_search_nothing_anew(targets, known, data):
     before = cut_blocks(targets, known)
     fewer = {name: targets[name] for name in data.draw(st.sets(st.sampled_from(sorted(targets)), min_size=1))}
-    after = cut_blocks(fewer, before)
-    assert [block for block in after if block not in before] == []
-    assert cut_blocks(targets, [*after, *before]) == before, "taken back, it costs nothing"
+    known = later(known, before)
+    after = cut_blocks(fewer, known)
+    assert all(block.targets in [one.targets for one in before] for block in after)
+    assert later(known, after) == known
+    assert taken(cut_blocks(targets, known)) == taken(before), "taken back, it costs nothing"
 
 
 def test_names_say_what_a_block_holds():
@@ -79,5 +91,22 @@ def test_names_say_what_a_block_holds():
 def test_the_block_that_is_named_first_is_preferred():
     one = {"kind": "regression"}
     old, new = Block("", {"a": one, "b": one}), Block("b", {"b": one})
-    assert cut_blocks({"a": one, "b": one}, [new, old]) == [Block("", {"a": one}), new]
-    assert cut_blocks({"a": one, "b": one}, [old, new]) == [old]
+    assert cut_blocks({"a": one, "b": one}, [old, new]) == [Block("", old.targets, ("a", "b"))]
+    assert cut_blocks({"a": one, "b": one}, [new, old]) == [
+        Block("", old.targets, ("a",)),
+        Block("b", new.targets, ("b",)),
+    ]
+
+
+def test_a_target_that_comes_back_takes_nothing_from_the_others():
+    """Two blocks hold `x` from earlier; each of them answers for another target, too."""
+    one = {"kind": "regression"}
+    first, second = Block("", {"a": one, "x": one}), Block("b", {"b": one, "x": one})
+    assert taken(cut_blocks({"a": one, "b": one}, [second, first])) == [
+        ({"a": one, "x": one}, ("a",)),
+        ({"b": one, "x": one}, ("b",)),
+    ]
+    assert taken(cut_blocks({"a": one, "b": one, "x": one}, [second, first])) == [
+        ({"a": one, "x": one}, ("a",)),
+        ({"b": one, "x": one}, ("b", "x")),
+    ]

@@ -17,9 +17,9 @@ from accelerator.urd import DB
 from accelerator.urd import Entry as UrdEntry
 
 from cortax.errors import ProjectError
-from cortax.grid.guarding.faults import job_faults, process_faults, socket_faults
+from cortax.grid.guarding.faults import job_faults, process_faults, server_faults, socket_faults
 from cortax.grid.guarding.mending import mend
-from cortax.grid.guarding.processes import _processes, left_behind, live_servers
+from cortax.grid.guarding.processes import _processes, end, left_behind, live_servers, lost_parts, works
 from cortax.grid.guarding.project_faults import code_faults, folder_faults, setting_faults
 from cortax.grid.guarding.quarantine import Quarantine
 from cortax.grid.guarding.urd_lists import entries, urd_faults
@@ -377,6 +377,40 @@ def test_processes_of_a_live_server_are_not_left_behind(tmp_path, job):
     finally:
         server.kill()
         server.wait()
+
+
+@pytest.mark.parametrize("dies", [None, "runner", "reader"])
+def test_a_server_without_what_it_needs_is_told_from_a_whole_one(tmp_path, job, dies):
+    """It answers all the same, and every job fails."""
+    parts = {"runner": "/venv/bin/python /venv/accelerator/runner.py 18 x", "reader": "main iowrapper.reader"}
+    titles = ["/venv/bin/ax server", *parts.values(), "ax board-server for x on y"]
+    assert lost_parts(tmp_path) == []
+    server = subprocess.Popen([sys.executable, "-c", NAMED, NAMED, *titles], cwd=tmp_path, start_new_session=True)
+    try:
+        here = lambda: {p.title.strip(): p for p, _ in _processes() if p.session == server.pid}  # noqa: E731
+        _until(lambda: sorted(here()) == sorted(titles))
+        if dies:
+            end([here()[parts[dies]]])
+        wanted = {
+            None: [],
+            "runner": ["the process that runs its jobs"],
+            "reader": ["the process that takes its output"],
+        }
+        assert lost_parts(tmp_path) == wanted[dies]
+        assert [fault.offline for fault in server_faults(tmp_path)] == [True] * bool(dies)
+        assert not works(tmp_path)
+    finally:
+        os.killpg(server.pid, signal.SIGKILL)
+        server.wait()
+
+
+@pytest.mark.parametrize(
+    "title", ["main-7 launch (load)", "main-7 analysis(1) (tune)", "main-7 prepare", "main-7 synthesis"]
+)
+def test_a_job_at_work_is_seen(tmp_path, job, title):
+    with subprocess.Popen([sys.executable, "-c", NAMED, NAMED, title], cwd=job, start_new_session=True) as process:
+        _until(lambda: works(tmp_path))
+        process.kill()
 
 
 def _until(condition, seconds=30):

@@ -91,6 +91,7 @@ def test_every_unit_is_done_once(path, tmp_path, n, n_workers):
     again, found, _ = run(path, units, work)
     assert found == expected(units)
     assert (again.n_resumed, again.done) == (n, {})
+    assert report.n_cells == report.n_begun == again.n_begun == 2 * n
     assert len(log.read_text().split()) == n
 
 
@@ -180,7 +181,7 @@ def test_who_exits_or_crashes_is_tried_with_more_memory_down_to_one_worker(path,
 
 
 def test_a_worker_that_is_killed_costs_its_unit_nothing_but_time(path, tmp_path):
-    units = units_of(12)
+    units = units_of(12, size=3)
 
     def work(number):
         if number == 5 and not (tmp_path / "killed").exists():
@@ -193,6 +194,7 @@ def test_a_worker_that_is_killed_costs_its_unit_nothing_but_time(path, tmp_path)
     assert [(failure.kind, failure.final) for failure in failures] == [("SIGKILL", False)]
     assert report.failed == []
     assert report.done == {2: 11, 1: 1}
+    assert report.n_begun == report.n_cells + 3
 
 
 def test_every_worker_is_killed_again_and_again(path, tmp_path):
@@ -282,6 +284,19 @@ def test_a_memory_error_in_disguise_is_one(path):
         assert [failure.workers for failure in failures if failure.kind == kind] == [2, 1]
 
 
+def test_what_was_asked_for_is_told_of_an_error_that_was_raised_again(path):
+    """As a search does with what a fit raises."""
+
+    def work(number):
+        try:
+            np.ones(600 * MB, np.uint8)
+        except MemoryError as error:
+            raise MemoryError(str(error)) from error
+
+    _, _, failures = run(path, units_of(1), work, n_workers=1)
+    assert [600 * MB <= failure.needs < 700 * MB for failure in failures] == [True]
+
+
 def test_what_was_allocated_before_and_mapped_files_are_free(path, tmp_path):
     before = np.ones(200 * MB, np.uint8)
     file = tmp_path / "big"
@@ -363,6 +378,8 @@ def test_the_driver_is_killed_its_workers_go_with_it_and_the_rest_is_done_later(
     report, found, _ = run(path, units, lambda number: values(units, number))
     assert found == expected(units)
     assert 10 <= report.n_resumed < 60
+    # Each of its two workers was at a unit.
+    assert report.n_begun == 60 + 2
 
 
 def test_who_works_for_a_process_that_is_gone_stops(path):

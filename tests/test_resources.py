@@ -1,5 +1,7 @@
 """How a build works: from a file, from the environment, and what of it is not allowed."""
 
+import socket
+
 import pytest
 
 from cortax.errors import ProjectError
@@ -76,3 +78,18 @@ def test_files_that_cannot_be_read(tmp_path):
     (tmp_path / "cortax.toml").mkdir()
     with pytest.raises(ProjectError, match=r"cortax.toml: cannot be read"):
         save_settings(tmp_path, {})
+
+
+def test_an_address_at_which_nobody_listens(tmp_path, monkeypatch):
+    monkeypatch.setattr("cortax.grid.work.settings.check_engine", lambda name: None)  # whatever is installed here
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
+        environ = {"CORTAX_BACKEND": "dask", "CORTAX_DASK_ADDRESS": address}
+        with pytest.raises(ProjectError, match=f"backend 'dask': nothing listens at CORTAX_DASK_ADDRESS='{address}'"):
+            save_settings(tmp_path, environ)
+        free.listen()
+        assert save_settings(tmp_path, environ).engine == {"CORTAX_DASK_ADDRESS": address}
+    # Another back-end's is of no interest.
+    assert save_settings(tmp_path, {**environ, "CORTAX_BACKEND": "ray"}).backend == "ray"
+    assert read_settings(tmp_path).engine == {"CORTAX_DASK_ADDRESS": address}

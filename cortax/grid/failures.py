@@ -15,7 +15,8 @@ from cortax.grid.work.units import UnitFailure
 __all__ = ["JobFailure", "failures_of", "job_failure", "note_failures"]
 
 # How Exax words that a slice or a launcher was killed: by a person, for want of memory, by the start of another build.
-_KILLED = ("terminated with exitcode -", "[invalid data] (probably killed)", "Not built")
+_NOT_BUILT = "Not built"
+_KILLED = ("terminated with exitcode -", "[invalid data] (probably killed)", _NOT_BUILT)
 _OWN = re.compile(r"^cortax\.errors\.\w+: (.*)", re.M | re.S)
 
 
@@ -47,6 +48,11 @@ class JobFailure:
     def killed(self) -> bool:
         """Whether a process was killed from outside, so that the same job may well succeed."""
         return any(words in self.message for words in _KILLED)
+
+    @property
+    def begun(self) -> bool:
+        """Whether the server ran the job at all."""
+        return self.message != _NOT_BUILT
 
 
 def job_failure(name: str, error: Any, units: list[UnitFailure]) -> JobFailure:

@@ -12,7 +12,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.filterwarnings(warning))
 
 
+def cmdline(pid: int) -> bytes:
+    """The arguments of a process; none where there is no such process."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
 def descendants(pid: int) -> set[int]:
     """All processes below one that live, but Python's own tracker, which ends with the process."""
     found: set[int] = set()
@@ -53,20 +61,15 @@ def descendants(pid: int) -> set[int]:
         with suppress(OSError):
             for child in map(int, task.read_text().split()):
                 found |= descendants(child)
-                title = Path(f"/proc/{child}/cmdline").read_bytes()
-                if title and b"resource_tracker" not in title:
+                if (title := cmdline(child)) and b"resource_tracker" not in title:
                     found.add(child)
     return found
 
 
 def of_folder(folder: Path) -> set[int]:
     """Processes with a folder among their arguments, wherever they come from."""
-    found = set()
-    for entry in os.scandir("/proc"):
-        with suppress(OSError):
-            if entry.name.isdigit() and str(folder).encode() in Path(entry.path, "cmdline").read_bytes():
-                found.add(int(entry.name))
-    return found
+    pids = [int(entry.name) for entry in os.scandir("/proc") if entry.name.isdigit()]
+    return {pid for pid in pids if os.fsencode(folder) in cmdline(pid)}
 
 
 def wait_until(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
@@ -77,31 +80,56 @@ def wait_until(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
     return found
 
 
+def unused_memory() -> set[str]:
+    """Names of shared memory and semaphores that no process has open: whoever made them is gone."""
+    used = set()
+    for maps in Path("/proc").glob("[0-9]*/maps"):
+        with suppress(OSError):
+            used |= {int(line.split()[4]) for line in maps.read_text().splitlines() if "/dev/shm/" in line}
+    return {entry.name for entry in os.scandir("/dev/shm") if entry.is_file() and entry.inode() not in used}
+
+
 @pytest.fixture
 def place() -> Iterator[Path]:
     """A folder with a short name; in the end nobody works in it, and nothing else is left either."""
     folder = Path(tempfile.mkdtemp(prefix="cx-", dir="/tmp"))
-    shared = set(os.listdir("/dev/shm"))
+    shared = unused_memory()
     below = descendants(os.getpid())
     try:
         yield folder
         remote._end_helpers()
         wait_until(lambda: not descendants(os.getpid()) - below, 20)
         wait_until(lambda: not of_folder(folder), 20)
-        assert set(os.listdir("/dev/shm")) <= shared
-        assert not list(Path("/tmp").glob("cortax-ray-*"))
+        assert unused_memory() <= shared
+        assert not list(Path("/tmp").glob(f"cortax-*-{os.getpid()}-*"))
         assert not (folder / "scratch").exists() or not os.listdir(folder / "scratch")
     finally:
         shutil.rmtree(folder)
 
 
+def free_ports(n: int) -> int:
+    """The first of so many ports in a row that nobody listens to, nor is likely to at the same moment."""
+    for first in range(20000 + os.getpid() % 3000 * n, 32000, n):
+        with ExitStack() as sockets:
+            try:
+                for port in range(first, first + n):
+                    sockets.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return first
+    raise AssertionError("no ports are free")
+
+
 @pytest.fixture(scope="session")
 def slurm() -> Iterator[Path]:
     """A SLURM of two nodes."""
+    if os.environ.get("CORTAX_WITHOUT_SLURM"):
+        pytest.skip("SLURM IS NOT TESTED: it is not installed, and CORTAX_WITHOUT_SLURM says that it need not be")
     if os.geteuid() or shutil.which("slurmctld") is None:
         pytest.fail("needs root and `scripts/slurm install`")
     folder = Path(tempfile.mkdtemp(prefix="sl-", dir="/tmp"))
-    done = subprocess.run([SLURM, "start", folder], check=False, capture_output=True, text=True, timeout=60)
+    env = {**os.environ, "CORTAX_SLURM_PORT": str(free_ports(3))}
+    done = subprocess.run([SLURM, "start", folder], env=env, check=False, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     os.environ |= {"SLURM_CONF": done.stdout.strip(), "CORTAX_SLURM_HOST": "127.0.0.1"}
     yield folder
@@ -118,19 +146,27 @@ def engine(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture
-def ray_nodes(place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """A Ray of several nodes; more can be added to it."""
-    monkeypatch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
-    from ray.cluster_utils import Cluster
+@contextmanager
+def ray_cluster() -> Iterator[Any]:
+    """A Ray whose head does no work; nodes can be added to it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+        from ray.cluster_utils import Cluster
 
-    cluster = Cluster(
-        initialize_head=True,
-        head_node_args={"num_cpus": 0, "object_store_memory": 80 << 20, "include_dashboard": False},
-    )
-    monkeypatch.setenv("CORTAX_RAY_ADDRESS", cluster.address)
-    yield cluster
-    cluster.shutdown()
+        head = {"num_cpus": 0, "object_store_memory": 80 << 20, "include_dashboard": False}
+        cluster = Cluster(initialize_head=True, head_node_args=head)
+        patch.setenv("CORTAX_RAY_ADDRESS", cluster.address)
+        try:
+            yield cluster
+        finally:
+            cluster.shutdown()
+
+
+@pytest.fixture
+def ray_nodes(place: Path) -> Iterator[Any]:
+    """A Ray of several nodes; more can be added to it."""
+    with ray_cluster() as cluster:
+        yield cluster
 
 
 @contextmanager
@@ -143,17 +179,30 @@ def dask_worker(address: str, scratch: Path) -> Iterator[subprocess.Popen[bytes]
             process.terminate()
 
 
-@pytest.fixture
-def dask_address(place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A Dask scheduler without workers, see `dask_worker`."""
+@contextmanager
+def dask_scheduler(folder: Path) -> Iterator[str]:
+    """The address of a Dask scheduler without workers, see `dask_worker`."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", str(port)]
-    with subprocess.Popen([*command, "--no-dashboard"], stderr=subprocess.DEVNULL, cwd=place) as process:
-        monkeypatch.setenv("CORTAX_DASK_ADDRESS", f"tcp://127.0.0.1:{port}")
-        yield f"tcp://127.0.0.1:{port}"
-        process.terminate()
+        address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
+    command = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--no-dashboard"]
+    command += ["--port", address.rpartition(":")[2]]
+    with (
+        subprocess.Popen(command, stderr=subprocess.DEVNULL, cwd=folder) as process,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setenv("CORTAX_DASK_ADDRESS", address)
+        try:
+            yield address
+        finally:
+            process.terminate()
+
+
+@pytest.fixture
+def dask_address(place: Path) -> Iterator[str]:
+    """A Dask scheduler without workers, see `dask_worker`."""
+    with dask_scheduler(place) as address:
+        yield address
 
 
 def run(

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import os
+import signal
 import subprocess
 import sys
 import textwrap
-import time
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import pytest
-from conftest import ROOT, SLURM, dask_worker, doing, kill, of_folder, parent, run, wait_until
+import numpy as np
+from conftest import ROOT, SLURM, cmdline, dask_worker, doing, kill, of_folder, parent, run, wait_until
 
+from cortax.grid.engines.capsule import write_capsule
+from cortax.grid.engines.scratch import abandoned, clear_scratch
 from cortax.grid.work.checkpoint import Cell
+from cortax.grid.work.forks import is_alive
 from cortax.grid.work.pool import Report
 
 PLAN = [("sum", 0.05)] * 10
@@ -101,56 +102,64 @@ def test_a_worker_joins_dask(place: Path, dask_address: str) -> None:
 
 
 _BUILD = """
-    import sys, time
+    import sys
     from pathlib import Path
     from cortax.grid.engines import Setup, start_engine
-    engine = start_engine("ray", Setup(1, 1 << 20, Path(sys.argv[1])))
-    print("up", flush=True)
-    time.sleep(600)
+    from cortax.grid.engines.capsule import Ticket
+    from cortax.grid.engines.remote import Task, work
+
+    if __name__ == "__main__":
+        engine, place, token = sys.argv[1:]
+        engine = start_engine(engine, Setup(2, 100 << 20, Path(place, "scratch"), seconds=5))
+        task = Task(Ticket(f"{place}/capsule", token), 100 << 20)
+        engine.wait([engine.submit(work, task, [unit]) for unit in range(2)], 600)
 """
 
 
-@pytest.fixture
-def ray_build(place: Path) -> Iterator[subprocess.Popen[str]]:
-    """A process with a Ray of its own, that spills into the scratch folder."""
-    command = [sys.executable, "-c", textwrap.dedent(_BUILD), str(place / "scratch")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, start_new_session=True) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "up\n"
-        yield process
-        process.kill()
+def kill_a_build(engine: str, place: Path) -> list[Path]:
+    """Kill a build with all of its session while it does two units with an engine; return the folders that are left."""
+    plan = [("once", str(place / "note")), ("once", str(place / "note2"))]
+    arrays = {"values": np.zeros((2, 2))}
+    ticket = write_capsule(place / "capsule", make="tests.cluster.units:make", arrays=arrays, about={"plan": plan})
+    (place / "build.py").write_text(textwrap.dedent(_BUILD))
+    command = [sys.executable, place / "build.py", engine, place, ticket.token]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, cwd=ROOT, env=env, start_new_session=True) as process:
+        wait_until(lambda: (place / "note").exists() and (place / "note2").exists(), 120)
+        clear_scratch(place / "scratch")  # as another build does, which must let this one alone
+        assert process.poll() is None
+        os.killpg(process.pid, signal.SIGKILL)
+    return list((place / "scratch").glob("*"))
 
 
-def test_spilled_files_of_a_killed_build_go_with_the_next(place: Path, ray_build: subprocess.Popen[str]) -> None:
-    (spill,) = (place / "scratch").glob("ray-*")
-    session = Path(json.loads((spill / "owner.json").read_text())["session"])
-    (spill / "spilled").write_bytes(b"x" * 1000)
-    # One that runs is left alone.
-    run("ray", place, [("sum", 0.0)])
-    assert (spill / "spilled").exists()
-    assert of_folder(session)
-    assert ray_build.poll() is None
-    ray_build.kill()
-    ray_build.wait()
-    (place / "cells.sqlite").unlink()
+def test_what_a_killed_build_leaves_goes_with_the_next(engine: str, place: Path) -> None:
+    left = kill_a_build(engine, place)
+    assert abandoned(place / "scratch") == left
+    assert len(left) == 1
+    (left[0] / "spilled").write_bytes(b"x" * 1000)
     (place / "capsule").rename(place / "before")
-    run("ray", place, [("sum", 0.0)])
-    assert not spill.exists()
-    assert not session.exists()
-    assert not of_folder(session)
+    run("loky", place, [("sum", 0.0)])
+    assert list((place / "scratch").iterdir()) == []
+    assert not list(Path("/tmp").glob(f"cortax-{engine}-{left[0].name.split('-')[1]}-*"))
+    if engine == "slurm":
+        wait_until(lambda: not subprocess.check_output(["squeue", "-h"], text=True), 20)
 
 
-def test_workers_of_a_killed_build_end_by_themselves(place: Path, slurm: Path) -> None:
-    build = _BUILD.replace(
-        '"ray", Setup(1, 1 << 20, Path(sys.argv[1]))', '"slurm", Setup(1, 1 << 20, Path(sys.argv[1]), seconds=5)'
-    )
-    command = [sys.executable, "-c", textwrap.dedent(build), str(place / "scratch")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "up\n"
-        wait_until(lambda: " R " in subprocess.check_output(["squeue"], text=True))
-        time.sleep(3)
-        process.kill()
-    wait_until(lambda: not subprocess.check_output(["squeue", "-h"], text=True), 60)
-    for left in (place / "scratch").iterdir():
-        subprocess.run(["rm", "-r", left], check=True)
+def test_workers_of_a_killed_build_end_by_themselves(engine: str, place: Path) -> None:
+    kill_a_build(engine, place)
+    wait_until(lambda: not of_folder(place), 60)
+    if engine == "slurm":
+        wait_until(lambda: not subprocess.check_output(["squeue", "-h"], text=True), 60)
+    clear_scratch(place / "scratch")
+
+
+def test_a_call_that_nobody_wants_any_more_ends(place: Path, dask_address: str) -> None:
+    """A cluster that was there before would go on with what it was given, whatever becomes of the build."""
+    with dask_worker(dask_address, place) as first, dask_worker(dask_address, place) as second:
+        assert kill_a_build("dask", place) == []
+        helpers = [pid for pid in of_folder(place) if b"remote_main" in cmdline(pid)]
+        assert len(helpers) == 2
+        (place / "capsule").rename(place / "before")  # what clearing does to the inputs of a job
+        wait_until(lambda: not any(map(is_alive, helpers)), 20)
+        assert first.poll() is None
+        assert second.poll() is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -52,7 +53,8 @@ except ProjectError as error:
     print(error)
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout == f"backend {name!r} needs a package that is not installed: pip install 'cortax[{name}]'\n"
+    install = f"{sys.executable} -m pip install -e '{ROOT}[{name}]'"
+    assert done.stdout == f"backend {name!r} needs the package {package!r}, which is not installed: {install}\n"
 
 
 def test_a_dask_that_does_not_answer(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,7 +82,7 @@ def test_no_slurm_here(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_slurm_that_does_not_answer(place: Path, slurm: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     conf = (slurm / "slurm.conf").read_text()
-    (place / "slurm.conf").write_text(conf.replace("SlurmctldPort=27000", "SlurmctldPort=9"))
+    (place / "slurm.conf").write_text(re.sub(r"SlurmctldPort=\d+", "SlurmctldPort=9", conf))
     shutil.copy(slurm / "cgroup.conf", place)
     monkeypatch.setenv("SLURM_CONF", str(place / "slurm.conf"))
     with pytest.raises(ProjectError, match="SLURM does not answer: sinfo"):

@@ -58,6 +58,9 @@ file = "input/mini/soft.npy"
 kind = "ridge"
 n_configs = 3
 
+[report]
+enabled = false # most tests look at other jobs, and it takes seconds
+
 [evaluate]
 n_bootstrap = 20
 metrics = { regression = ["r2"], classification = ["roc_auc"] }
@@ -122,6 +125,32 @@ class Project:
         return subprocess.run(
             [BIN / "ax", *arguments], cwd=self.root, env=self.env, capture_output=True, text=True, timeout=240
         )
+
+    def start(self, *command: str | Path) -> subprocess.Popen[str]:
+        """Begin a build, which can be harmed meanwhile: `ax run studies`, or another command."""
+        return subprocess.Popen(
+            command or [BIN / "ax", "run", "studies"],
+            cwd=self.root,
+            env=self.env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def start_build(self, study: str = "mini") -> subprocess.Popen[str]:
+        """Begin `cortax build`."""
+        return self.start(sys.executable, "-c", "from cortax.cli import main; main()", "build", study)
+
+    @staticmethod
+    def wait_for(condition, seconds: float = 150):
+        """Wait until a condition holds, and return what it returned."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if found := condition():
+                return found
+            time.sleep(0.02)
+        raise AssertionError("did not happen in time")
 
     def run(self, *flags: str, check: bool = True) -> Run:
         """Build the study through `ax run`."""

@@ -6,7 +6,6 @@ import re
 import shutil
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -25,18 +24,6 @@ def _slow_evaluate(project):
     return wait
 
 
-def _start(project):
-    return subprocess.Popen(
-        [Path(os.sys.executable).parent / "ax", "run", "studies"],
-        cwd=project.root,
-        env=project.env,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-
-
 def _analysis_processes(project):
     found = []
     for entry in Path("/proc").iterdir():
@@ -51,15 +38,6 @@ def _analysis_processes(project):
     return found
 
 
-def _wait_for(condition, seconds=60):
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if found := condition():
-            return found
-        time.sleep(0.05)
-    raise AssertionError("did not happen in time")
-
-
 @pytest.fixture
 def waiting(project):
     wait = _slow_evaluate(project)
@@ -69,8 +47,8 @@ def waiting(project):
 
 
 def test_killed_slice(project, waiting):
-    build = _start(project)
-    slices = _wait_for(lambda: _analysis_processes(project))
+    build = project.start()
+    slices = project.wait_for(lambda: _analysis_processes(project))
     os.kill(slices[0], signal.SIGKILL)
     waiting.unlink()
     text, _ = build.communicate(timeout=120)
@@ -81,8 +59,8 @@ def test_killed_slice(project, waiting):
 
 def test_killed_build_script_and_server(project, waiting):
     project.edit("methods/a_evaluate.py", "refits not converged", "refits that did not converge")
-    build = _start(project)
-    _wait_for(lambda: _analysis_processes(project))
+    build = project.start()
+    project.wait_for(lambda: _analysis_processes(project))
     os.killpg(build.pid, signal.SIGKILL)
     build.communicate()
     pid = int((project.root / ".cortax/server.pid").read_text())
@@ -108,13 +86,13 @@ def test_an_interrupted_search_is_not_half_recorded(project):
     slow = f"    import os, time\n    while os.path.exists({str(wait)!r}):\n        time.sleep(0.05)\n"
     project.edit("methods/a_tune.py", "    with status", slow + "    with status")
     before = _finished(project, "tune")
-    build = _start(project)
-    _wait_for(lambda: _analysis_processes(project))
+    build = project.start()
+    project.wait_for(lambda: _analysis_processes(project))
     os.killpg(build.pid, signal.SIGINT)
     text, _ = build.communicate(timeout=60)
     assert build.returncode != 0
     assert "interrupted; the running job was stopped" in text
-    _wait_for(lambda: not _analysis_processes(project))
+    project.wait_for(lambda: not _analysis_processes(project))
     wait.unlink()
     assert _finished(project, "tune") == before
     run = project.run()
@@ -161,7 +139,9 @@ def test_a_search_without_memory_is_not_half_recorded(project):
 def test_two_builds_at_once(project):
     held = subprocess.Popen(["flock", str(project.root / ".cortax/build.lock"), "sleep", "60"], start_new_session=True)
     try:
-        _wait_for(lambda: subprocess.run(["flock", "-n", str(project.root / ".cortax/build.lock"), "true"]).returncode)
+        project.wait_for(
+            lambda: subprocess.run(["flock", "-n", str(project.root / ".cortax/build.lock"), "true"]).returncode
+        )
         second = project.cortax("build", "mini", check=False)
         assert second.returncode == 1
         assert "another build is running" in second.stderr

@@ -17,15 +17,6 @@ from cortax.grid.guarding.processes import left_behind, live_servers
 pytestmark = pytest.mark.slow
 
 
-def _until(condition, seconds=150):
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if found := condition():
-            return found
-        time.sleep(0.05)
-    raise AssertionError("did not happen in time")
-
-
 def _server(project):
     return int((project.root / ".cortax/server.pid").read_text())
 
@@ -34,7 +25,7 @@ def _kill_server(project):
     """Only the server itself: what it started lives on, as after an out-of-memory kill."""
     pid = _server(project)
     os.kill(pid, signal.SIGKILL)
-    _until(lambda: not live_servers(project.root))
+    project.wait_for(lambda: not live_servers(project.root))
 
 
 def _processes_of(project):
@@ -208,7 +199,7 @@ def test_down_leaves_no_process_socket_or_lock(project):
     # The same after a server that was killed: its board lives on.
     project.cortax("up")
     _kill_server(project)
-    assert _until(lambda: left_behind(project.root))
+    assert project.wait_for(lambda: left_behind(project.root))
     assert project.cortax("down").stdout == "no server was running\n"
     assert _processes_of(project) == []
     assert os.listdir(project.root / ".socket.dir") == []
@@ -246,19 +237,6 @@ def slow(project):
     assert project.run().code == 0
 
 
-def _start(project):
-    command = [sys.executable, "-c", "from cortax.cli import main; main()", "build", "mini"]
-    return subprocess.Popen(
-        command,
-        cwd=project.root,
-        env=project.env,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-
-
 def _analyses(project):
     found = []
     for pid in _processes_of(project):
@@ -272,10 +250,10 @@ def _analyses(project):
 
 def test_a_killed_server_is_started_again_and_the_build_goes_on(project, slow):
     scores = project.scores()
-    build = _start(project)
-    orphans = _until(lambda: _analyses(project))
+    build = project.start_build()
+    orphans = project.wait_for(lambda: _analyses(project))
     _kill_server(project)
-    after = _until(lambda: (found := _analyses(project)) and not set(found) & set(orphans) and found)
+    after = project.wait_for(lambda: (found := _analyses(project)) and not set(found) & set(orphans) and found)
     slow.unlink()
     text, _ = build.communicate(timeout=200)
     assert build.returncode == 0, text
@@ -286,10 +264,62 @@ def test_a_killed_server_is_started_again_and_the_build_goes_on(project, slow):
     assert project.run().made == []
 
 
+def _parts(project, title):
+    """Processes of the server with such a title, the first started first."""
+    found = []
+    for pid in _processes_of(project):
+        with contextlib.suppress(OSError):
+            if re.search(title, Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()):
+                found.append(pid)
+    return sorted(found)
+
+
+@pytest.mark.parametrize(
+    ("title", "part"),
+    [(r"/runner\.py ", "the process that runs its jobs"), (r"^main iowrapper", "the process that takes its output")],
+)
+def test_a_server_that_can_do_no_job_any_more_is_started_anew(project, slow, title, part):
+    """It answers, and every job fails."""
+    scores = project.scores()
+    build = project.start_build()
+    project.wait_for(lambda: _analyses(project))
+    os.kill(_parts(project, title)[0], signal.SIGKILL)
+    slow.unlink()
+    text, _ = build.communicate(timeout=200)
+    assert build.returncode == 0, text
+    assert f"the Exax server had lost {part}, and was ended: going on from" in text
+    assert project.scores().equals(scores)
+    assert project.run().made == []
+
+
+def test_a_server_that_waits_for_a_job_in_vain_is_started_anew(project, slow):
+    """Of a runner's two processes the second is to tell the server that the job has ended."""
+    scores = project.scores()
+    build = project.start_build()
+    project.wait_for(lambda: _analyses(project))
+    _, waiter = project.wait_for(lambda: len(found := _parts(project, r"/runner\.py ")) == 2 and found)
+    os.kill(waiter, signal.SIGKILL)
+    slow.unlink()
+    text, _ = build.communicate(timeout=200)
+    assert build.returncode == 0, text
+    assert "the Exax server is gone: going on from" in text
+    assert project.scores().equals(scores)
+
+
+def test_the_doctor_finds_a_server_that_can_do_no_job_any_more(project):
+    project.cortax("up")
+    os.kill(_parts(project, r"/runner\.py ")[0], signal.SIGKILL)
+    project.wait_for(lambda: not _parts(project, r"/runner\.py "))
+    told = project.cortax("doctor", "--dry-run", check=False)
+    assert "BAD  server: has lost the process that runs its jobs; would be: ended" in told.stdout
+    assert "FIX  server: has lost the process that runs its jobs" in project.cortax("doctor").stdout
+    assert project.run().made == []
+
+
 def test_a_killed_script_waits_for_its_job_and_goes_on(project, slow):
     before = _finished(project, "evaluate")
-    build = _start(project)
-    _until(lambda: _analyses(project))
+    build = project.start_build()
+    project.wait_for(lambda: _analyses(project))
     (script,) = _scripts(build)
     os.kill(script, signal.SIGKILL)
     for line in build.stdout:
@@ -319,7 +349,7 @@ def _finished(project, method):
 
 
 def test_a_build_that_gets_nowhere_gives_up(project):
-    build = _start(project)
+    build = project.start_build()
     killed = set()
     while build.poll() is None:
         if (live := {server.pid for server in live_servers(project.root)} - killed) and _scripts(build):
@@ -334,7 +364,7 @@ def test_a_build_that_gets_nowhere_gives_up(project):
 
 def test_a_study_that_is_wrong_is_tried_once(project):
     project.edit("studies/mini.toml", 'group = "family_id"', 'group = "famly_id"')
-    build = _start(project)
+    build = project.start_build()
     text, _ = build.communicate(timeout=200)
     project.edit("studies/mini.toml", 'group = "famly_id"', 'group = "family_id"')
     assert build.returncode == 1
@@ -343,18 +373,18 @@ def test_a_study_that_is_wrong_is_tried_once(project):
 
 
 def test_an_interrupted_build_is_not_started_again(project, slow):
-    build = _start(project)
-    _until(lambda: _analyses(project))
+    build = project.start_build()
+    project.wait_for(lambda: _analyses(project))
     os.killpg(build.pid, signal.SIGINT)
     text, _ = build.communicate(timeout=60)
     assert build.returncode == 130
     assert "going on" not in text
-    _until(lambda: not _analyses(project))
+    project.wait_for(lambda: not _analyses(project))
 
 
 def test_nothing_is_pulled_away_from_a_build(project, slow):
-    build = _start(project)
-    _until(lambda: _analyses(project))
+    build = project.start_build()
+    project.wait_for(lambda: _analyses(project))
     for command in ("down", "gc"):
         refused = project.cortax(command, check=False)
         assert refused.returncode == 1
@@ -377,8 +407,8 @@ def test_nothing_is_pulled_away_from_a_build(project, slow):
 
 
 def test_a_forced_end_ends_the_build_and_leaves_nothing(project, slow):
-    build = _start(project)
-    _until(lambda: _analyses(project))
+    build = project.start_build()
+    project.wait_for(lambda: _analyses(project))
     assert project.cortax("down", "--force").stdout == "server ended\n"
     build.communicate(timeout=60)
     assert build.returncode == -signal.SIGKILL

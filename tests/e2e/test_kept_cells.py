@@ -4,8 +4,6 @@ import json
 import os
 import re
 import signal
-import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -63,7 +61,7 @@ class Harm:
 
     def wait(self, n, seconds=60):
         """Wait until so many batches were begun."""
-        wait_for(lambda: len(self.begun) >= n, seconds)
+        self.project.wait_for(lambda: len(self.begun) >= n, seconds)
 
 
 @pytest.fixture(scope="module")
@@ -81,27 +79,6 @@ def undisturbed(project, harm):
 def digests(project):
     jobs = project.jobs()
     return {name: json.loads((project.job(name) / "outputs.json").read_text())["digest"] for name in jobs}
-
-
-def wait_for(condition, seconds=60):
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if found := condition():
-            return found
-        time.sleep(0.02)
-    raise AssertionError("did not happen in time")
-
-
-def start(project):
-    return subprocess.Popen(
-        [Path(os.sys.executable).parent / "ax", "run", "studies"],
-        cwd=project.root,
-        env=project.env,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
 
 
 def finish(build, *, good=True):
@@ -169,7 +146,7 @@ def newest(project, method, n):
 
 def test_a_worker_is_killed(project, harm, undisturbed):
     harm.another_round(0.3)
-    build = start(project)
+    build = project.start()
     harm.wait(3)
     os.kill(int(harm.begun[-1][0]), signal.SIGKILL)
     text = finish(build)
@@ -182,11 +159,11 @@ def test_a_worker_is_killed(project, harm, undisturbed):
 
 def test_a_slice_is_killed(project, harm, undisturbed):
     harm.another_round(0.3)
-    build = start(project)
+    build = project.start()
     harm.wait(4)
     worker = int(harm.begun[-1][0])
     os.kill(parent_of(worker), signal.SIGKILL)
-    wait_for(lambda: not Path(f"/proc/{worker}/stat").exists(), 2)
+    project.wait_for(lambda: not Path(f"/proc/{worker}/stat").exists(), 2)
     text = finish(build)
     assert text.count("same results as") == 2
     assert "was killed: going on from" in text
@@ -198,10 +175,10 @@ def test_a_slice_is_killed(project, harm, undisturbed):
 
 def test_the_server_is_killed(project, harm, undisturbed):
     harm.another_round(0.3)
-    build = start(project)
+    build = project.start()
     harm.wait(4)
     os.kill(int((project.root / ".cortax/server.pid").read_text()), signal.SIGKILL)
-    wait_for(lambda: not job_processes(project), 3)
+    project.wait_for(lambda: not job_processes(project), 3)
     os.killpg(build.pid, signal.SIGKILL)
     build.communicate()
     assert len(running(project)) == 1
@@ -210,6 +187,23 @@ def test_the_server_is_killed(project, harm, undisturbed):
     assert run.text.count("same results as") == 2
     assert "batches were done before" in outputs_of(project)
     assert len(harm.begun) <= 2 * N_BATCHES + 2
+    assert digests(project) == undisturbed
+    assert running(project) == []
+
+
+def test_a_second_script_costs_the_first_no_more_than_a_moment(project, harm, undisturbed):
+    """Exax kills the first one's jobs when the second begins, before that can see that it must not."""
+    harm.another_round()
+    harm.cell("fluid@2", "while not (FOLDER / 'go').exists(): time.sleep(0.02)")
+    build = project.start()
+    harm.wait(4)
+    second = project.run(check=False)
+    assert second.code != 0
+    assert "another build is running" in second.text
+    harm.cell("go", "")
+    text = finish(build)
+    assert "was killed: going on from" in text
+    assert 2 * N_BATCHES < len(harm.begun) <= 2 * N_BATCHES + 2
     assert digests(project) == undisturbed
     assert running(project) == []
 
@@ -224,11 +218,11 @@ def outputs_of(project):
 
 def test_an_interrupted_build_keeps_its_cells(project, harm, undisturbed):
     harm.another_round(0.3)
-    build = start(project)
+    build = project.start()
     harm.wait(4)
     os.killpg(build.pid, signal.SIGINT)
     finish(build, good=False)
-    wait_for(lambda: not job_processes(project), 3)
+    project.wait_for(lambda: not job_processes(project), 3)
     assert len(running(project)) == 1
     n_begun = len(harm.begun)
     project.run()

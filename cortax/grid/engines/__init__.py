@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Callable, Sequence
+import socket
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from cortax.errors import ProjectError, choices
 
-__all__ = ["ENGINES", "Engine", "Handle", "Setup", "WorkerLostError", "check_engine", "start_engine"]
+__all__ = ["ENGINES", "Engine", "Handle", "Setup", "WorkerLostError", "check_address", "check_engine", "start_engine"]
 
 # Name -> module, and the import name of the package that it needs.
 ENGINES: dict[str, tuple[str, str]] = {
@@ -92,7 +94,21 @@ def check_engine(name: str) -> None:
         raise ProjectError(f"backend: {choices(name, ['slices', *ENGINES])}")
     _, package = ENGINES[name]
     if importlib.util.find_spec(package) is None:
-        raise ProjectError(f"backend {name!r} needs a package that is not installed: pip install 'cortax[{name}]'")
+        # Of this clone: there is no cortax to be had under its name alone.
+        install = f"{sys.executable} -m pip install -e '{Path(__file__).parents[3]}[{name}]'"
+        raise ProjectError(f"backend {name!r} needs the package {package!r}, which is not installed: {install}")
+
+
+def check_address(name: str, environ: Mapping[str, str]) -> None:
+    """Raise a ProjectError where a cluster's address is given and nothing listens there: before every job finds out."""
+    variable = f"CORTAX_{name.upper()}_ADDRESS"
+    address = environ.get(variable, "")
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if port.isdigit():
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+        except OSError as error:
+            raise ProjectError(f"backend {name!r}: nothing listens at {variable}={address!r} ({error})") from error
 
 
 def start_engine(name: str, setup: Setup) -> Engine:

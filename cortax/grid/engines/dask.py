@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError
 from contextlib import suppress
@@ -17,6 +15,7 @@ from distributed import Client, Future, KilledWorker, LocalCluster, wait
 
 from cortax.errors import ProjectError
 from cortax.grid.engines import Setup, WorkerLostError
+from cortax.grid.engines.scratch import Scratch
 
 __all__ = ["CONFIG", "DaskEngine", "start"]
 
@@ -44,14 +43,19 @@ class DaskEngine:
     client : Client
     close : callable
         Ends what was started for it.
+    note : callable
+        Called now and then, to note what has been started for it meanwhile.
     """
 
-    def __init__(self, client: Client, close: Callable[[], None] = lambda: None) -> None:
-        self.client, self._close = client, close
+    def __init__(
+        self, client: Client, close: Callable[[], None] = lambda: None, note: Callable[[], None] = lambda: None
+    ) -> None:
+        self.client, self._close, self._note = client, close, note
         self._address = client.scheduler.address
 
     def submit(self, call: Callable[..., Any], *args: Any) -> _Handle:
         """See `Engine`."""
+        self._note()
         return _Handle(self.client.submit(call, *args, pure=False, retries=0))
 
     def wait(self, handles: Sequence[_Handle], timeout: float) -> list[_Handle]:
@@ -105,8 +109,7 @@ def _connect(address: str, setup: Setup) -> DaskEngine:
 
 
 def _start_here(setup: Setup) -> DaskEngine:
-    setup.folder.mkdir(parents=True, exist_ok=True)
-    scratch = tempfile.mkdtemp(prefix="dask-", dir=setup.folder)
+    scratch = Scratch(setup.folder, "dask")
     cluster = LocalCluster(
         n_workers=setup.n_workers,
         threads_per_worker=1,
@@ -114,12 +117,13 @@ def _start_here(setup: Setup) -> DaskEngine:
         memory_limit=None,
         host="127.0.0.1",
         dashboard_address=None,
-        local_directory=scratch,
+        local_directory=str(scratch.path),
         silence_logs=logging.CRITICAL,
     )
 
     def close() -> None:
         cluster.close()
-        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.remove()
 
-    return DaskEngine(Client(cluster), close)
+    scratch.note()
+    return DaskEngine(Client(cluster), close, scratch.note)

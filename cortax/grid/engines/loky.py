@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import multiprocessing
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future
 from concurrent.futures import wait as wait_for
@@ -15,6 +16,8 @@ from joblib.externals.loky.backend import get_context
 from joblib.externals.loky.process_executor import ProcessPoolExecutor, ShutdownExecutorError
 
 from cortax.grid.engines import Setup, WorkerLostError
+from cortax.grid.engines.remote_main import end_with
+from cortax.grid.engines.scratch import Scratch
 
 __all__ = ["start"]
 
@@ -35,11 +38,19 @@ class _Loky:
 
     def __init__(self, setup: Setup) -> None:
         self._setup = setup
+        self._scratch = Scratch(setup.folder, "loky")
         self._executor = self._start()
 
     def _start(self) -> ProcessPoolExecutor:
-        # Without a time after which they end: they wait for calls as long as the executor is there.
-        return ProcessPoolExecutor(max_workers=self._setup.n_workers, context=get_context("loky"), timeout=None)
+        # Without a time after which they end: they wait for calls as long as the executor is there. They would do so
+        # for ever when this process is killed.
+        return ProcessPoolExecutor(
+            max_workers=self._setup.n_workers,
+            context=get_context("loky"),
+            timeout=None,
+            initializer=end_with,
+            initargs=(os.getpid(),),
+        )
 
     def adapt(self, setup: Setup) -> None:
         self._setup = setup  # fewer workers: some of the processes have nothing to do
@@ -52,8 +63,10 @@ class _Loky:
         # and with what is in circles, which jobs of Exax do not collect by themselves.
         multiprocessing.active_children()
         gc.collect()
+        self._scratch.remove()
 
     def submit(self, call: Callable[..., Any], *args: Any) -> _Handle:
+        self._scratch.note()
         try:
             return _Handle(self._executor.submit(call, *args))
         except (BrokenProcessPool, ShutdownExecutorError):

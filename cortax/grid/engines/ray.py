@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
-import signal
 import socket
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import ray
@@ -19,6 +13,7 @@ from ray import exceptions
 
 from cortax.errors import ProjectError
 from cortax.grid.engines import Setup, WorkerLostError
+from cortax.grid.engines.scratch import Scratch
 
 __all__ = ["start"]
 
@@ -32,7 +27,6 @@ _LOST = (
 )
 # What calls return is small, and inputs are mapped files: no more than Ray's least.
 _STORE = 80 << 20
-_OWNER = "owner.json"
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,60 +92,17 @@ def _connect(address: str) -> _Ray:
 
 
 def _start_here(setup: Setup) -> _Ray:
-    setup.folder.mkdir(parents=True, exist_ok=True)
-    for spill in setup.folder.glob("ray-*"):
-        _clear_after_crash(spill)
-    spill = Path(tempfile.mkdtemp(prefix="ray-", dir=setup.folder))
-    # Ray's sockets lie in this one: their names must be short.
-    session = tempfile.mkdtemp(prefix="cortax-ray-", dir="/tmp")
-    owner = {"pid": os.getpid(), "started": _started(os.getpid()), "session": session}
-    (spill / _OWNER).write_text(json.dumps(owner))
+    scratch = Scratch(setup.folder, "ray")
+    scratch.sockets.mkdir(mode=0o700)
     ray.init(
         address="local",
         num_cpus=setup.n_workers,
         object_store_memory=_STORE,
-        object_spilling_directory=str(spill),
+        object_spilling_directory=str(scratch.path),
         include_dashboard=False,
         log_to_driver=False,
         configure_logging=False,
-        _temp_dir=session,
+        _temp_dir=str(scratch.sockets),
         _node_ip_address="127.0.0.1",
     )
-    return _Ray(lambda: _remove(session, spill))
-
-
-def _remove(session: str, spill: Path) -> None:
-    """End what is left of a local Ray, then remove its folders: never under one that runs."""
-    for pid in _processes_of(session):
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-    shutil.rmtree(session, ignore_errors=True)
-    shutil.rmtree(spill, ignore_errors=True)
-
-
-def _clear_after_crash(spill: Path) -> None:
-    """Remove what a build left behind that was killed; not what belongs to a build that runs."""
-    try:
-        owner = json.loads((spill / _OWNER).read_text())
-        if _started(owner["pid"]) != owner["started"]:
-            _remove(owner["session"], spill)
-    except (OSError, ValueError, KeyError):
-        return  # another build is just making or removing it
-
-
-def _started(pid: int) -> int | None:
-    """When a process began, in ticks since the machine did; None if it is not there."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return None
-    return None if fields[0] == "Z" else int(fields[19])
-
-
-def _processes_of(session: str) -> Iterator[int]:
-    """Yield the processes of this user that were started for a session of Ray: its folder is among their arguments."""
-    for path in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            mine = path.stat().st_uid == os.geteuid() and int(path.name) != os.getpid()
-            if mine and session.encode() in (path / "cmdline").read_bytes():
-                yield int(path.name)
+    return _Ray(scratch.remove)

@@ -33,6 +33,8 @@ from cortax.grid.work.worker import unpack
 __all__ = ["Task", "work"]
 
 START_SECONDS = 600.0
+# How often a worker looks whether anybody still wants what it does.
+_LOOK_SECONDS = 5.0
 _STARTS = 3
 _THREADS = ("OMP", "OPENBLAS", "MKL", "BLIS", "NUMEXPR", "VECLIB_MAXIMUM", "NUMBA")
 
@@ -145,14 +147,28 @@ class _Helper:
         poll = select.poll()  # `select` itself knows no file number above 1023
         poll.register(pipe, select.POLLIN)
         while len(self._buffer) < size:
-            if not poll.poll(None if deadline is None else max(0.0, deadline - time.monotonic()) * 1000):
+            left = _LOOK_SECONDS if deadline is None else min(_LOOK_SECONDS, deadline - time.monotonic())
+            if poll.poll(max(0.0, left) * 1000):
+                if not (got := os.read(pipe, 1 << 20)):
+                    raise self._ended()
+                self._buffer += got
+            elif deadline is not None and time.monotonic() >= deadline:
                 raise TimeoutError
-            if not (got := os.read(pipe, 1 << 20)):
-                raise self._ended()
-            self._buffer += got
+            else:
+                self._end_unless_wanted()
         found = bytes(self._buffer[:size])
         del self._buffer[:size]
         return found
+
+    def _end_unless_wanted(self) -> None:
+        """The capsule goes with its build: an engine that was there before goes on with calls that it was given."""
+        try:
+            os.stat(Path(self.task.ticket.folder, "capsule.json"))
+        except FileNotFoundError:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+        except OSError:
+            return  # the file system does not answer now
 
     def _ended(self) -> _EndedError:
         status = self._process.wait()

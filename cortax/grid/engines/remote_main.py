@@ -22,7 +22,7 @@ from cortax.errors import CortaxError
 from cortax.grid.engines.capsule import Ticket, check_capsule_code, open_capsule
 from cortax.grid.work.worker import Budget, check_threads, do_unit, pack, quiet_gc
 
-__all__ = ["main"]
+__all__ = ["end_with", "main"]
 
 IDLE_SECONDS = 60
 _PR_SET_PDEATHSIG = 1
@@ -30,7 +30,8 @@ _PR_SET_PDEATHSIG = 1
 Work = Callable[[int], Sequence[bytes]]
 
 
-def _end_with(parent: int) -> None:
+def end_with(parent: int) -> None:
+    """Have this process killed when its parent ends; `parent` is the one that started it."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         sys.exit(0)  # it ended before it could be watched
@@ -74,7 +75,7 @@ def _units() -> Iterator[int]:
 def main() -> None:
     """Serve one worker until it ends."""
     folder, token, memory, parent = sys.argv[1:]
-    _end_with(int(parent))
+    end_with(int(parent))
     faulthandler.enable()
     answers = _own_output()
     try:

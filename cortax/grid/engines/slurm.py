@@ -1,6 +1,9 @@
 """Workers that are jobs of SLURM: each runs a worker of Dask, which connects to a scheduler in this process.
 
 Short units so share a job, a node that dies takes only the calls of its worker, and nothing asks for accounting.
+submitit, tried on the SLURM of `scripts/slurm`, makes a job of each call and asks `sacct` how it ended. Without
+accounting a job that had been killed, for memory or by `scancel`, was never done for it, and an array was done before
+it had run.
 CORTAX_SLURM_OPTIONS holds options of `sbatch` (`--partition=long --time=12:00:00`), CORTAX_SLURM_HOST the name or
 address under which nodes reach this machine.
 """
@@ -13,11 +16,9 @@ import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import dask
@@ -27,6 +28,7 @@ from distributed import Client
 from cortax.errors import ProjectError
 from cortax.grid.engines import Setup
 from cortax.grid.engines.dask import CONFIG, DaskEngine
+from cortax.grid.engines.scratch import Scratch
 
 __all__ = ["start"]
 
@@ -52,8 +54,7 @@ class _Slurm:
 
     def __init__(self, setup: Setup) -> None:
         self._setup = setup
-        setup.folder.mkdir(parents=True, exist_ok=True)
-        self._scratch = tempfile.mkdtemp(prefix="slurm-", dir=setup.folder)
+        self._scratch = Scratch(setup.folder, "slurm")
         self._open()
 
     def _open(self) -> None:
@@ -69,24 +70,24 @@ class _Slurm:
             # In the place of the script's shell, so that signals reach it. A worker of Dask that is told to end waits
             # for its call to end, which may take hours: so it is killed soon after.
             python=f"exec timeout --foreground --kill-after=2 0 {shlex.quote(sys.executable)}",
-            job_name="cortax",
+            job_name=self._scratch.name,
             job_extra_directives=["--no-requeue", *shlex.split(os.environ.get("CORTAX_SLURM_OPTIONS", ""))],
             job_directives_skip=["-t "],
             # Locks of files do not work on every file system that nodes share.
             job_script_prologue=["export DASK_DISTRIBUTED__WORKER__USE_FILE_LOCKING=False"],
-            log_directory=self._scratch,
-            local_directory=self._scratch,
+            log_directory=str(self._scratch.path),
+            local_directory=str(self._scratch.path),
             death_timeout=setup.seconds,
             scheduler_options={"host": os.environ.get("CORTAX_SLURM_HOST") or socket.gethostname(), "dashboard": False},
         )
         # What Dask submits in the background fails in silence.
-        script = Path(self._scratch, "job.sh")
+        script = self._scratch.path / "job.sh"
         script.write_text(self._cluster.job_script())
         try:
             _ask("sbatch", "--test-only", str(script))
         except ProjectError:
             self._cluster.close()
-            shutil.rmtree(self._scratch, ignore_errors=True)
+            self._scratch.remove()
             raise
         self._cluster.scale(jobs=setup.n_workers)
         self._dask = DaskEngine(Client(self._cluster))
@@ -124,7 +125,7 @@ class _Slurm:
         self._cluster.scale(jobs=self._setup.n_workers)
 
     def _said(self) -> str:
-        logs = sorted(Path(self._scratch).glob("*.err"), key=lambda path: path.stat().st_mtime)
+        logs = sorted(self._scratch.path.glob("*.err"), key=lambda path: path.stat().st_mtime)
         text = logs[-1].read_text(errors="replace").strip() if logs else ""
         return text[-1000:] or "nothing"
 
@@ -136,7 +137,7 @@ class _Slurm:
 
     def close(self) -> None:
         self._shut()
-        shutil.rmtree(self._scratch, ignore_errors=True)
+        self._scratch.remove()
 
 
 def start(setup: Setup) -> _Slurm:

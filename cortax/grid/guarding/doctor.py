@@ -16,6 +16,7 @@ from packaging.requirements import Requirement
 
 from cortax import project
 from cortax.errors import ProjectError
+from cortax.grid.guarding.board import board_address
 from cortax.grid.guarding.faults import Fault
 from cortax.grid.guarding.mending import all_faults
 from cortax.grid.guarding.quarantine import Quarantine
@@ -58,6 +59,7 @@ def examine(root: Path) -> Iterator[Finding]:
     threads = {pool["num_threads"] for pool in threadpoolctl.threadpool_info()}
     yield Finding("BLAS threads here", f"{sorted(threads) or 'none loaded'} (jobs always use 1)", True)
     yield Finding("server", "up" if project.is_up(root) else "not running (a build starts it)", True)
+    yield Finding("board", board_address(root) or "not running (`cortax up --board` starts it)", True)
 
 
 def _packages(root: Path) -> Iterator[Finding]:

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cortax.grid.guarding.processes import end, left_behind
+from cortax.grid.engines.scratch import abandoned, clear_scratch, engines_folder
+from cortax.grid.guarding.processes import end, left_behind, lost_parts
 from cortax.grid.guarding.quarantine import Quarantine, replace_text
 from cortax.project import is_up, socket_folder
 
-__all__ = ["Fault", "job_faults", "process_faults", "socket_faults"]
+__all__ = ["Fault", "engine_faults", "job_faults", "process_faults", "server_faults", "socket_faults"]
 
 _SOCKETS = ("server", "board", "urd")
 _JOB = re.compile(r"main-(\d+)$")
@@ -50,6 +51,22 @@ def process_faults(root: Path) -> Iterator[Fault]:
     if lost := left_behind(root):
         named = ", ".join(f"{process.pid} ({process.title.strip()[:40]})" for process in lost)
         yield Fault("processes", f"left behind by a server that is gone: {named}", "ended", lambda _: end(lost))
+
+
+def server_faults(root: Path) -> Iterator[Fault]:
+    """Find a server that answers, but can do no job any more."""
+    if lost := " and ".join(lost_parts(root)):
+        yield Fault("server", f"has lost {lost}", "ended", lambda _: None, offline=True)
+
+
+def engine_faults(root: Path) -> Iterator[Fault]:
+    """Find what back-ends left behind whose job was killed: folders, processes, semaphores, jobs of SLURM."""
+    folder = engines_folder(root)
+    if lost := abandoned(folder):
+        named = ", ".join(path.name for path in lost)
+        yield Fault(
+            "engines", f"left behind by a job that was killed: {named}", "removed", lambda _: clear_scratch(folder)
+        )
 
 
 def socket_faults(root: Path) -> Iterator[Fault]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from cortax.errors import ProjectError
-from cortax.grid.guarding.faults import Fault, job_faults, process_faults, socket_faults
+from cortax.grid.guarding.faults import Fault, engine_faults, job_faults, process_faults, server_faults, socket_faults
 from cortax.grid.guarding.project_faults import code_faults, folder_faults, setting_faults
 from cortax.grid.guarding.quarantine import Quarantine
 from cortax.grid.guarding.urd_lists import urd_faults
@@ -19,6 +19,7 @@ def start_faults(root: Path) -> Iterator[Fault]:
     """Find what stops the server; each is looked for once those before it have been mended."""
     yield from folder_faults(root)
     yield from process_faults(root)
+    yield from engine_faults(root)
     yield from socket_faults(root)
     yield from setting_faults(root)
     yield from job_faults(jobs_folder(root))
@@ -27,6 +28,7 @@ def start_faults(root: Path) -> Iterator[Fault]:
 
 def all_faults(root: Path) -> Iterator[Fault]:
     """Find what stops the server or a build."""
+    yield from server_faults(root)
     yield from start_faults(root)
     yield from code_faults(root)
 

@@ -13,14 +13,23 @@ from pathlib import Path
 
 from cortax.project import jobs_folder, lock_holder
 
-__all__ = ["Process", "builders", "end", "is_alive", "left_behind", "live_servers"]
+__all__ = ["Process", "boards", "builders", "end", "is_alive", "left_behind", "live_servers", "lost_parts", "works"]
 
 # What Exax calls its processes. A person's own, such as a shell in a job's folder, is called otherwise, and so is
 # what belongs to an `ax run`.
 _PART = re.compile(
-    r"ax board-server for |main iowrapper\.reader\s*$|\S+ \S*/accelerator/runner\.pyc? \d+ "
+    r"ax board-server for (?!.* on http://)|main iowrapper\.reader\s*$|\S+ \S*/accelerator/runner\.pyc? \d+ "
     r"|\S+-\d+ (launch|prepare|synthesis|analysis\(\d+\)|iowrapper\.reader)( \(\w+\))?\s*$"
 )
+_SCRIPT = re.compile(r"(^|/)ax run\b|^\S+-\d+ build iowrapper\.reader\s*$")
+# A board of its own outlives the server, which may be started again; until Exax has named it, it is a command.
+_BOARD = re.compile(r"(^|/)ax board-server (?:for .* on http://)?127\.0\.0\.1:(\d+)")
+_AT_WORK = re.compile(r"\S+-\d+ (launch|prepare|synthesis|analysis\(\d+\))( \(\w+\))?\s*$")
+# What a server cannot work without, and never starts again by itself: of the first, only for the next `ax run`.
+_NEEDED = {
+    "the process that runs its jobs": re.compile(r"\S+ \S*/accelerator/runner\.pyc? \d+ "),
+    "the process that takes its output": re.compile(r"main iowrapper\.reader\s*$"),
+}
 
 
 @dataclass(frozen=True)
@@ -51,12 +60,34 @@ def live_servers(root: Path) -> list[Process]:
 
 
 def builders(root: Path) -> list[Process]:
-    """Return the process that holds the build lock, and the build scripts of this project."""
+    """Return the process that holds the build lock, and the build scripts of this project.
+
+    With a script goes the process that takes its output: it has the lock, too, until it has noticed the script's end.
+    """
     holder = lock_holder(root)
     if holder is None:
         return []
     found = [process for process, folder in _processes() if _is_in(root, folder)]
-    return [p for p in found if p.pid == holder or re.search(r"(^|/)ax run\b", p.title)]
+    return [p for p in found if p.pid == holder or _SCRIPT.search(p.title)]
+
+
+def lost_parts(root: Path) -> list[str]:
+    """Name what a server of this project has lost without which every job fails, although it answers."""
+    here = [process for process, folder in _processes() if _is_in(root, folder)]
+    servers = {process.pid for process in here if _is_server(process)}
+    parts = [process.title for process in here if process.parent in servers]
+    return [what for what, title in _NEEDED.items() if servers and not any(map(title.match, parts))]
+
+
+def works(root: Path) -> bool:
+    """Say whether any process of a job is there."""
+    return any(_AT_WORK.match(process.title) for process, folder in _processes() if _is_in(root, folder))
+
+
+def boards(root: Path) -> dict[str, Process]:
+    """Return the boards of this project that people look at, by their address: those on a port, not on a socket."""
+    here = [process for process, folder in _processes() if _is_in(root, folder)]
+    return {f"http://127.0.0.1:{found[2]}": process for process in here if (found := _BOARD.search(process.title))}
 
 
 def left_behind(root: Path) -> list[Process]:

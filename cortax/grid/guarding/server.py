@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from cortax.errors import ProjectError
-from cortax.grid.guarding.faults import Fault, process_faults, socket_faults
+from cortax.grid.guarding.faults import Fault, engine_faults, process_faults, socket_faults
 from cortax.grid.guarding.mending import mend, start_faults
 from cortax.grid.guarding.processes import end, left_behind, live_servers
 from cortax.grid.guarding.quarantine import Quarantine
@@ -178,7 +178,7 @@ def server_down(root: Path, *, patience: float = 15.0) -> bool:
 def _clear(root: Path) -> None:
     """End what outlived the server, such as its board, and remove its sockets."""
     end(left_behind(root))
-    faults: list[Fault] = [*process_faults(root), *socket_faults(root)]
+    faults: list[Fault] = [*process_faults(root), *engine_faults(root), *socket_faults(root)]
     for fault in faults:
         if fault.mend is not None:
             fault.mend(Quarantine(root))

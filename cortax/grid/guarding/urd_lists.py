@@ -38,12 +38,17 @@ class Entry:
         Ids of the jobs that it lists.
     build_job : str
         The job of the build script; empty where none was noted.
+    names : tuple of str
+        What the build calls each of `jobs`.
+    caption : str
     """
 
     name: str
     timestamp: str
     jobs: tuple[str, ...]
     build_job: str
+    names: tuple[str, ...] = ()
+    caption: str = ""
 
 
 def entries(root: Path) -> list[Entry]:
@@ -60,9 +65,9 @@ def entries(root: Path) -> list[Entry]:
         if action == "truncate":
             held[name] = {time: entry for time, entry in known.items() if _order(time) < _order(timestamp)}
         else:
-            jobs = tuple(job for _, job in json.loads(fields[6]))
+            names, jobs = zip(*json.loads(fields[6]), strict=True)
             build_job = json.loads(fields[9]) if len(fields) == _N_ADDED else None
-            known[timestamp] = Entry(name, timestamp, jobs, str(build_job or ""))
+            known[timestamp] = Entry(name, timestamp, jobs, str(build_job or ""), names, json.loads(fields[8]))
     return [known[time] for known in held.values() for time in sorted(known, key=_order)]
 
 

@@ -25,13 +25,20 @@ class Block:
     name : str
         Empty for the first block of a study; others are called by a target, and how many more there are.
     targets : mapping of target to its definition in the study file
+        What is searched.
+    takes : tuple of str, sorted
+        For which of them its answer is the study's. Others are no longer asked for, or another block answers for them.
+    by_fold : bool
+        Whether each outer fold is a job.
     """
 
     name: str
     targets: Mapping[str, Definition]
+    takes: tuple[str, ...] = ()
+    by_fold: bool = False
 
 
-def cut_blocks(targets: Mapping[str, Definition], known: Sequence[Block]) -> list[Block]:
+def cut_blocks(targets: Mapping[str, Definition], known: Sequence[Block], *, by_fold: bool = False) -> list[Block]:
     """Divide targets into blocks, so that what was searched before need not be searched again.
 
     Parameters
@@ -39,25 +46,27 @@ def cut_blocks(targets: Mapping[str, Definition], known: Sequence[Block]) -> lis
     targets : mapping of target to definition
         What is asked for.
     known : sequence of Block
-        Blocks whose jobs could be reused, the ones to prefer first.
+        Blocks whose jobs could be reused, the ones to prefer first; what was taken from them does not matter.
+    by_fold : bool
+        Whether each outer fold of a block that is new is a job.
 
     Returns
     -------
     list of Block
-        By name. Every target is in exactly one of them with its present definition. A known block is kept whole as
-        long as it has such a target and none that a preferred block has, though it may also hold targets that are no
-        longer asked for, or not with that definition. All other targets are in one new block. So when a target comes
-        back that two blocks still hold, the one to prefer keeps it, and what only the other had is searched anew.
+        By name. Every target, with its present definition, is taken from exactly one of them: from the first known
+        block that holds it, or from the one new block of all that none holds. A known block stays whole, whatever is
+        taken from it. So with more targets every block stays, and takes what it took and perhaps more.
     """
     kept: list[Block] = []
     covered: set[str] = set()
     for block in known:
-        live = {name for name, definition in block.targets.items() if targets.get(name) == definition}
-        if live and not live & covered:
-            kept.append(Block(_free_name(block.name, block.targets, kept), block.targets))
-            covered |= live
+        takes = block.targets.keys() - retired(block, targets).keys() - covered
+        if takes:
+            name = _free_name(block.name, block.targets, kept)
+            kept.append(Block(name, block.targets, tuple(sorted(takes)), block.by_fold))
+            covered |= takes
     if rest := {name: targets[name] for name in sorted(targets) if name not in covered}:
-        kept.append(Block(_free_name("", rest, kept), rest))
+        kept.append(Block(_free_name("", rest, kept), rest, tuple(rest), by_fold))
     return sorted(kept, key=lambda block: block.name)
 
 

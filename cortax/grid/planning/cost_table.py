@@ -1,6 +1,8 @@
-"""Seconds = a * N^b * p^c of one fit and of one refit, on one core; written by `benchmarks/fit_costs.py`.
+"""What fits and refits take on one core, and what a worker holds; written by `benchmarks/fit_costs.py`.
 
-N is the number of subjects of the study, p of regions; of a fit in a search of all configurations and targets together.
+Seconds = a * N^b * p^c of one fit in a search of all configurations and targets together, and of one refit; N is the
+number of subjects of the study, p of regions. Bytes of a worker beyond what it has from the start = 8 * (a * N * p
++ b * p^2 + c * N^2 + d), of one unit of work.
 """
 
 FIT: dict[tuple[str, str], tuple[float, float, float]] = {
@@ -22,4 +24,10 @@ REFIT: dict[tuple[str, str], tuple[float, float, float]] = {
     ("ridge", "regression"): (7.336e-09, 0.730, 1.282),
     ("svm", "classification"): (1.166e-09, 2.000, 0.587),
     ("svm", "regression"): (3.242e-10, 2.000, 0.708),
+}
+MEMORY: dict[str, tuple[float, float, float, float]] = {
+    "elastic": (0.000, 3.676, 0.000, 11262910.0),
+    "lgbm": (2.713, 0.000, 0.000, 0.0),
+    "ridge": (0.465, 1.925, 0.000, 9576494.4),
+    "svm": (0.000, 0.000, 1.495, 10210615.3),
 }

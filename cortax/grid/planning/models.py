@@ -114,24 +114,28 @@ class _Maker:
         splits = self._study.splits
         n_outer = splits.n_outer * splits.n_repeats
         by_fold = self._study.is_by_fold(name, regions.n_regions)
-        folds: Sequence[int | None] = range(n_outer) if by_fold else [None]
         blocks = self._blocks(f"{name}/{pipeline}", self._searching(pipeline), by_fold)
-        n_folds = 1 if by_fold else n_outer
-        parts = [self._part(block, fold, name, pipeline, regions, n_folds) for block in blocks for fold in folds]
-        if by_fold or blocks[0].targets != self._definitions:
+        parts = []
+        for block in blocks:
+            folds: Sequence[int | None] = range(n_outer) if block.by_fold else [None]
+            work = self._work(block, pipeline, regions, n_outer // len(folds))
+            parts += [self._part(block, fold, name, pipeline, regions.job, work) for fold in folds]
+        if len(blocks) > 1 or blocks[0].by_fold or blocks[0].targets != self._definitions:
             self._collect(name, pipeline, parts)
 
-    def _blocks(self, cell: str, options: dict[str, Any], by_fold: bool) -> list[Block]:
-        known: dict[str, Block] = {}
+    def _blocks(self, cell: str, options: dict[str, Any], by_fold: bool | None) -> list[Block]:
+        """Cut the targets of one parcellation and pipeline; where the study does not say how, what is done stays."""
+        known: dict[tuple[str, bool], Block] = {}
         called = f"{self._study.name}/tune/{cell}"
         for past_name, found in self._past.reusable("tune", called) if self._past else []:
             rest = {key: value for key, value in found.items() if key not in ("targets", "fold")}
-            if rest == options and (found["fold"] is not None) == by_fold:
+            cut = found["fold"] is not None
+            if rest == options and by_fold in (cut, None):
                 name = past_name.removeprefix(called).partition("@")[0].removeprefix("/")
-                block = Block(name, found["targets"])
+                block = Block(name, found["targets"], by_fold=cut)
                 if all(self._still_read(target, was) for target, was in retired(block, self._definitions).items()):
-                    known.setdefault(json.dumps(found["targets"], sort_keys=True), block)
-        return cut_blocks(self._definitions, list(known.values()))
+                    known.setdefault((json.dumps(found["targets"], sort_keys=True), cut), block)
+        return cut_blocks(self._definitions, list(known.values()), by_fold=bool(by_fold))
 
     def _still_read(self, name: str, definition: Mapping[str, Any]) -> bool:
         """Whether a target that is no longer asked for is there, of the phenotype table as it is now."""
@@ -139,22 +143,18 @@ class _Maker:
             target_job(self._study, name, definition, self._digest, "")
         )
 
-    def _part(
-        self, block: Block, fold: int | None, name: str, pipeline: str, regions: Regions, n_folds: int
-    ) -> JobSpec:
+    def _part(self, block: Block, fold: int | None, name: str, pipeline: str, regions: str, work: Work) -> JobSpec:
         """Add the search and the evaluation of one block and fold, and return the latter."""
         cell = f"{name}/{pipeline}" + (f"/{block.name}" if block.name else "") + ("" if fold is None else f"@{fold}")
         targets = [self._target(target, block.targets[target]) for target in sorted(block.targets)]
-        inputs: dict[str, str | list[str]] = {"regions": regions.job, "split": "split", "targets": targets}
-        live = sorted(block.targets.keys() - retired(block, self._definitions).keys())
-        about = {"parcellation": name, "pipeline": pipeline, "targets": live, "fold": fold}
+        inputs: dict[str, str | list[str]] = {"regions": regions, "split": "split", "targets": targets}
+        about = {"parcellation": name, "pipeline": pipeline, "targets": list(block.takes), "fold": fold}
         options = self._searching(pipeline)
         search = sorted_keys({**options, "targets": dict(block.targets), "fold": fold})
         # One fold by itself is not scored: that is done where all are collected.
         scoring = self._scoring() if fold is None else {"metrics": {}, "n_bootstrap": 0, "confidence": 0.0}
         about_refit = {"choose": self._study.evaluate.choose, "code": options["code"], "seed": self._study.seed}
         refit = sorted_keys({**about_refit, **scoring, "fold": fold})
-        work = self._work(block, pipeline, regions, n_folds)
         self.jobs.append(JobSpec(f"tune/{cell}", "tune", search, inputs, about=about, work=work))
         inputs = {**inputs, "tune": f"tune/{cell}"}
         self.jobs.append(JobSpec(f"evaluate/{cell}", "evaluate", refit, inputs, about=about, work=work))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cortax.grid.history import History
-from cortax.grid.planning.costs import Costs, duration, memory_bytes
+from cortax.grid.planning.costs import Costs, duration
 from cortax.grid.planning.jobspec import JobSpec
 from cortax.grid.planning.plan import plan
 from cortax.grid.planning.restrict import restrict
@@ -100,19 +101,26 @@ def preview(study: Study, root: Path, patterns: Mapping[str, Sequence[str]] | No
     jobs = []
     for spec in costs.longest_first(specs):
         why, waits = _why(spec, f"{study.name}/{spec.name}", history, ids)
-        peak = memory_bytes(spec.work, workers) if spec.work else 0.0
-        jobs.append(Planned(spec, tuple(why), waits, costs.seconds(spec), peak))
+        jobs.append(Planned(spec, tuple(why), waits, costs.seconds(spec), costs.memory(spec)))
     return Preview(tuple(jobs), workers, read_settings(root).memory)
 
 
 def measured_jobs(
     specs: Iterable[JobSpec], history: History, study: str
-) -> Iterable[tuple[JobSpec, dict[str, Any], float]]:
-    """Yield what the newest finished job of each name ran with and how long it took, see `Costs`."""
+) -> Iterable[tuple[JobSpec, dict[str, Any], float, int]]:
+    """Yield what the newest finished job of each name ran with, how long it took and how much memory, see `Costs`."""
     for spec in specs:
         past = history.newest(spec.method, f"{study}/{spec.name}")
         if past is not None:
-            yield spec, past.setup["options"], past.seconds
+            yield spec, past.setup["options"], past.seconds, _peak(past.folder) if spec.work else 0
+
+
+def _peak(folder: Path) -> int:
+    """Bytes that a unit of a job's work held at most; 0 if that is not known."""
+    try:
+        return int(json.loads((folder / "pool.json").read_text())["peak"])
+    except (OSError, ValueError, KeyError):
+        return 0
 
 
 def _why(spec: JobSpec, called: str, history: History, ids: dict[str, str]) -> tuple[list[str], bool]:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from cortax.errors import ProjectError
 from cortax.grid.engines.capsule import Ticket
@@ -16,19 +16,27 @@ from cortax.grid.work.pool import run_units
 from cortax.grid.work.running import checkpoint_path
 from cortax.grid.work.settings import read_settings
 from cortax.grid.work.units import Unit, check_failures
-from cortax.search.cells import Batch, Problem
+from cortax.search.cells import Batch
 
-__all__ = ["collect_cells", "run_cells"]
+__all__ = ["Named", "collect_cells", "run_cells"]
 
 Found = TypeVar("Found")
 
 _REPORT = "pool.json"
 
 
+class Named(Protocol):
+    """What a job works on, such as a `Problem`: all that is asked here is what its targets are called."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """By their number in batches."""
+
+
 def run_cells(
     root: Path,
     folder: Path,
-    problem: Problem,
+    problem: Named,
     batches: Sequence[Batch],
     work: Callable[[Batch], Mapping[tuple[int, int], Found]],
     write: Callable[[Found], bytes],
@@ -44,7 +52,7 @@ def run_cells(
     ----------
     root, folder : Path
         The project, and the job.
-    problem : Problem
+    problem : Named
     batches : sequence of Batch
     work : callable
         Returns what it found for every (target, outer fold) of a batch.
@@ -78,7 +86,7 @@ def run_cells(
     n_workers = settings.workers or n_slices
     with (
         Checkpoint(path, build=settings.build) as checkpoint,
-        crews(settings, root, path.stem, values, capsule, costs) as hire,
+        crews(settings, root, values, capsule, costs) as hire,
     ):
         report = run_units(
             units, checkpoint, hire, n_workers=n_workers, memory=settings.memory, seed=path.stem, progress=progress
@@ -90,7 +98,7 @@ def run_cells(
     check_failures(report.failed)
 
 
-def _cells(problem: Problem, batch: Batch) -> list[tuple[str, int]]:
+def _cells(problem: Named, batch: Batch) -> list[tuple[str, int]]:
     return [(problem.names[target], batch.outer) for target in batch.targets]
 
 
@@ -99,7 +107,7 @@ def _sizes(batches: Sequence[Batch]) -> list[float]:
 
 
 def collect_cells(
-    root: Path, folder: Path, problem: Problem, batches: Sequence[Batch], read: Callable[[bytes], Found]
+    root: Path, folder: Path, problem: Named, batches: Sequence[Batch], read: Callable[[bytes], Found]
 ) -> dict[tuple[int, int], Found]:
     """Return what was found for every (target, outer fold) of the batches of a job.
 

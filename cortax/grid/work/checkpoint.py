@@ -11,7 +11,7 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
@@ -32,6 +32,7 @@ CREATE TABLE IF NOT EXISTS failures (
     cells TEXT, attempt INTEGER, kind TEXT, message TEXT, traceback TEXT, seconds REAL, peak INTEGER,
     needs INTEGER, allowed INTEGER, workers INTEGER, final INTEGER);
 CREATE TABLE IF NOT EXISTS build (name TEXT);
+CREATE TABLE IF NOT EXISTS begun (cells INTEGER);
 """
 _OF_FAILURE = [field.name for field in fields(UnitFailure)[1:]]
 # Syncing may take this share of the time, and waits at most about so many seconds.
@@ -75,6 +76,7 @@ class Checkpoint:
         self._wal = os.open(path.with_name(path.name + "-wal"), os.O_RDONLY)
         sync_folder(path.parent)
         self._sync_took, self._synced, self.unsynced = 0.0, 0.0, False
+        self._begun = 0
 
     def __enter__(self) -> Checkpoint:
         return self
@@ -114,6 +116,8 @@ class Checkpoint:
                     base.execute("DELETE FROM build")
                     base.execute("DELETE FROM failures")
                     base.execute("INSERT INTO build VALUES (?)", (build,))
+                if base.execute("SELECT count(*) FROM begun").fetchone()[0] == 0:
+                    base.execute("INSERT INTO begun VALUES (0)")
         except BaseException:
             base.close()
             raise
@@ -146,14 +150,30 @@ class Checkpoint:
         row = [json.dumps(failure.cells), *(getattr(failure, name) for name in _OF_FAILURE)]
         self._write("INSERT INTO failures VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", [row])
 
-    def _write(self, statement: str, rows: Iterable[Sequence[Any]]) -> None:
+    def begin(self, n_cells: int) -> None:
+        """Count cells that are handed to a worker; kept with whatever is kept next, or by `keep_count`."""
+        self._begun += n_cells
+
+    def keep_count(self) -> None:
+        """Keep how many cells were handed to workers, unless that is kept already."""
+        if self._begun:
+            self._write("", [])
+
+    @property
+    def n_begun(self) -> int:
+        """How many cells were ever handed to workers; those that were begun again count each time."""
+        return int(self._base.execute("SELECT cells FROM begun").fetchone()[0]) + self._begun
+
+    def _write(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
         try:
             with self._base:
                 self._base.execute("BEGIN IMMEDIATE")
-                self._base.executemany(statement, rows)
+                if rows:
+                    self._base.executemany(statement, rows)
+                self._base.execute("UPDATE begun SET cells = cells + ?", (self._begun,))
         except sqlite3.Error as error:
             raise self._cannot_write(error) from error
-        self.unsynced = True
+        self._begun, self.unsynced = 0, True
         if time.monotonic() - self._synced >= self._sync_took / _SYNC_SHARE:
             self.sync()
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from cortax.grid.engines.capsule import Ticket
 from cortax.grid.engines.crew import engine_crews
+from cortax.grid.engines.scratch import Scratch, engines_folder
 from cortax.grid.work.forks import ForkCrew, parents
 from cortax.grid.work.pool import Crew
-from cortax.grid.work.settings import Settings
+from cortax.grid.work.settings import OF_ENGINES, Settings
 from cortax.grid.work.units import Level
 
 __all__ = ["crews"]
@@ -25,7 +25,6 @@ _GENERATIONS = 3
 def crews(
     settings: Settings,
     root: Path,
-    key: str,
     values: Callable[[int], Sequence[bytes]],
     capsule: Callable[[Path], Ticket],
     costs: Sequence[float],
@@ -37,8 +36,6 @@ def crews(
     settings : Settings
     root : Path
         The project.
-    key : str
-        Of the job.
     values : callable
         Does a unit in a fork of this process.
     capsule : callable
@@ -60,16 +57,18 @@ def crews(
     if settings.backend == "slices":
         yield lambda level: ForkCrew(values, level, seconds=settings.cell_seconds, watched=watched)
         return
+    for name in OF_ENGINES:
+        os.environ.pop(name, None)  # of the server, from whenever it was started
     os.environ.update(settings.engine)
-    folder = root / ".cortax" / "running" / f"{key}-capsule"
-    shutil.rmtree(folder, ignore_errors=True)  # of a job that was killed
-    ticket = capsule(folder)
-    shared = sum(path.stat().st_size for path in folder.iterdir())
-    scratch = root / ".cortax" / "engines"
+    engines = engines_folder(root)
+    scratch = Scratch(engines, "inputs")
     try:
+        folder = scratch.path / "capsule"
+        ticket = capsule(folder)
+        shared = sum(path.stat().st_size for path in folder.iterdir())
         with engine_crews(
-            settings.backend, ticket, scratch, costs, shared=shared, seconds=settings.cell_seconds, watched=watched
+            settings.backend, ticket, engines, costs, shared=shared, seconds=settings.cell_seconds, watched=watched
         ) as hire:
             yield hire
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        scratch.remove()

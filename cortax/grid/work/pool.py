@@ -47,6 +47,9 @@ class Report:
     ----------
     n_units, n_resumed : int
         All of them, and those that were there before.
+    n_cells, n_begun : int
+        All cells, and how many were handed to workers since the job was first tried: one that was lost on the way, or
+        failed, counts each time.
     done : dict of int to int
         For each number of workers, how many units got done by so many.
     failed : list of UnitFailure
@@ -61,6 +64,8 @@ class Report:
 
     n_units: int
     n_resumed: int
+    n_cells: int = 0
+    n_begun: int = 0
     done: dict[int, int] = field(default_factory=dict)
     failed: list[UnitFailure] = field(default_factory=list)
     seconds: float = 0.0
@@ -116,6 +121,7 @@ def run_units(
             finally:
                 crew.close()
             run.report.threads |= crew.threads
+    run.report.n_begun = checkpoint.n_begun
     return run.report
 
 
@@ -149,7 +155,8 @@ class _Run:
             elif not before.final:
                 self._attempts[number] = before.attempt
                 self.waiting[self._after(before.workers)].append(number)
-        self.report = Report(len(self._units), n_resumed, failed=final)
+        n_cells = sum(len(unit.cells) for unit in self._units)
+        self.report = Report(len(self._units), n_resumed, n_cells, failed=final)
 
     def _after(self, n_workers: int) -> int:
         smaller = (number for number, level in enumerate(self.levels) if level.n_workers < n_workers)
@@ -159,17 +166,27 @@ class _Run:
         """Do the units of a level; those that fail and may yet succeed go to a later one, or come again."""
         busy = 0
         while todo or busy:
-            while todo and crew.free > 0:
-                crew.give(todo.popleft())
-                busy += 1
+            busy += self._hand_out(todo, crew)
+            self._checkpoint.keep_count()
             for outcome in crew.wait(self._checkpoint.sync_due):
-                busy -= 1
+                # First of all: what was found is kept while the next is worked on, and counted with it.
+                busy += self._hand_out(todo, crew) - 1
                 if outcome.what == "done":
                     self._keep(outcome, self.levels[number])
                 elif self._fail(outcome, number):
                     todo.append(outcome.unit)
             if self._checkpoint.sync_due == 0.0:
                 self._checkpoint.sync()
+
+    def _hand_out(self, todo: deque[int], crew: Crew) -> int:
+        """Give units to workers as long as any is free; return how many."""
+        n_given = 0
+        while todo and crew.free > 0:
+            unit = todo.popleft()
+            crew.give(unit)
+            self._checkpoint.begin(len(self._units[unit].cells))
+            n_given += 1
+        return n_given
 
     def _keep(self, outcome: Outcome, level: Level) -> None:
         cells = self._units[outcome.unit].cells

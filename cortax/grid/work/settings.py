@@ -14,19 +14,19 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from cortax.errors import ProjectError, choices
-from cortax.grid.engines import ENGINES, check_engine
+from cortax.grid.engines import ENGINES, check_address, check_engine
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
 
-__all__ = ["BACKENDS", "Settings", "machine_memory", "parse_size", "read_settings", "save_settings"]
+__all__ = ["BACKENDS", "OF_ENGINES", "Settings", "machine_memory", "parse_size", "read_settings", "save_settings"]
 
 # Where units may run.
 BACKENDS = ("slices", *ENGINES)
 # What engines are told by the environment, which jobs do not share with the build.
-_OF_ENGINES = ("CORTAX_RAY_ADDRESS", "CORTAX_DASK_ADDRESS", "CORTAX_SLURM_OPTIONS", "CORTAX_SLURM_HOST")
+OF_ENGINES = ("CORTAX_RAY_ADDRESS", "CORTAX_DASK_ADDRESS", "CORTAX_SLURM_OPTIONS", "CORTAX_SLURM_HOST")
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _UNITS |= {"ki": 1 << 10, "mi": 1 << 20, "gi": 1 << 30, "ti": 1 << 40}
@@ -113,13 +113,14 @@ def save_settings(root: Path, environ: Mapping[str, str] = os.environ) -> Settin
     Raises
     ------
     ProjectError
-        A key is unknown or a value not allowed, or the back-end is not installed; the message says what would be.
+        A key is unknown or a value not allowed, or the back-end is not installed or not there; the message says what
+        would be.
     """
     settings = _settle(root, environ)
     if settings.backend in ENGINES:
         check_engine(settings.backend)
-    told = {name: environ[name] for name in _OF_ENGINES if environ.get(name)}
-    settings = settings.model_copy(update={"build": secrets.token_hex(8), "engine": told})
+        check_address(settings.backend, environ)
+    settings = settings.model_copy(update={"build": secrets.token_hex(8)})
     path = _saved(root)
     path.parent.mkdir(exist_ok=True)
     temporary = path.with_suffix(".new")
@@ -158,8 +159,9 @@ def _settle(root: Path, environ: Mapping[str, str]) -> Settings:
         name = f"CORTAX_{key.upper()}"
         if environ.get(name):
             said[key] = environ[name], name
+    engine = {name: environ[name] for name in OF_ENGINES if environ.get(name)}
     try:
-        return Settings.model_validate({key: value for key, (value, _) in said.items()})
+        return Settings.model_validate({"engine": engine, **{key: value for key, (value, _) in said.items()}})
     except ValidationError as error:
         raise ProjectError("; ".join(_explain(dict(detail), said) for detail in error.errors())) from error
 

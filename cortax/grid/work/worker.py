@@ -133,15 +133,20 @@ def do_unit(work: Callable[[int], Sequence[bytes]], unit: int, budget: Budget) -
 
 
 def _wanted(error: BaseException | None) -> int | None:
-    """Return the bytes that an error asked for in vain; None where it is not for want of memory."""
+    """Return the bytes that an error asked for in vain; None where it is not for want of memory.
+
+    Whoever caught and raised it again may have kept no more than its words: what it asked for is then in its cause.
+    """
+    found: int | None = None
     while error is not None:
-        if isinstance(error, MemoryError):
-            shape = getattr(error, "shape", None)  # of numpy's own
-            return math.prod(shape) * np.dtype(getattr(error, "dtype", "u1")).itemsize if shape is not None else 0
-        if "bad_alloc" in str(error) or getattr(error, "errno", None) == errno.ENOMEM:  # C++'s, and the system's
-            return 0
+        shape = getattr(error, "shape", None)  # of numpy's own
+        if isinstance(error, MemoryError) and shape is not None:
+            return int(math.prod(shape)) * np.dtype(getattr(error, "dtype", "u1")).itemsize
+        cplusplus, system = "bad_alloc" in str(error), getattr(error, "errno", None) == errno.ENOMEM
+        if isinstance(error, MemoryError) or cplusplus or system:
+            found = 0
         error = error.__cause__ or error.__context__
-    return None
+    return found
 
 
 def lost(unit: int, status: int, seconds: float, peak: int) -> Outcome:

@@ -1,0 +1,272 @@
+"""Whole builds by every back-end: the same bytes; killed at any place they go on; and in the end nothing is left."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+from conftest import cmdline, dask_scheduler, dask_worker, ray_cluster, unused_memory, wait_until
+
+from tests.e2e.conftest import SOURCE, Project
+
+pytestmark = pytest.mark.timeout(900, func_only=True)
+
+# A pipeline whose fits wait as long as a file is there, and note that they were begun.
+CALM = """
+import time
+from pathlib import Path
+
+from sklearn.linear_model import LogisticRegression, Ridge
+
+HOLD = Path(__file__).parents[1] / "hold"
+
+
+def wait():
+    with open(HOLD.with_name("begun"), "a") as file:
+        file.write(".")
+    while HOLD.exists():
+        time.sleep(0.05)
+
+
+class CalmRidge(Ridge):
+    def fit(self, X, y):
+        wait()
+        return super().fit(X, y)
+
+
+class CalmLogistic(LogisticRegression):
+    def fit(self, X, y):
+        wait()
+        return super().fit(X, y)
+"""
+PIPELINE = """[pipelines.calm]
+kind = "sklearn"
+regression = "dev.calm:CalmRidge"
+classification = "dev.calm:CalmLogistic"
+n_configs = 2
+
+"""
+SOFT = """[parcellations.soft]
+kind = "weights"
+file = "input/mini/soft.npy"
+
+"""
+N_JOBS = 4  # a search and an evaluation of each of two pipelines
+BUILD = [sys.executable, "-c", "from cortax.cli import main; main()", "build", "mini"]
+AT_ADDRESS = ("dask at an address", "ray at an address")
+
+
+class Study:
+    """A project whose searches and evaluations can be made to run again."""
+
+    def __init__(self, root: Path) -> None:
+        self.project, self.root, self._round = Project(root), root, 0
+        self.project.write("dev/calm.py", CALM)
+        self.project.edit("studies/mini.toml", "[evaluate]", PIPELINE + "[evaluate]")
+        self.project.edit("studies/mini.toml", SOFT, "")
+        self.hold, self._begun = root / "hold", root / "begun"
+        self.wanted: dict[str, str] = {}
+        self.scores = b""
+
+    def note(self) -> None:
+        """Take what there is now for what every other build must find."""
+        self.wanted = self.digests()
+        self.scores = (self.root / "results/mini/scores.parquet").read_bytes()
+
+    def another_round(self) -> None:
+        """Have all of `tune` and `evaluate` run again, with no other result."""
+        self._round += 1
+        for name in ("methods/a_tune.py", "methods/a_evaluate.py"):
+            self.project.write(name, f"{(SOURCE / name).read_text()}\n\nROUND = {self._round}\n")
+
+    def begun(self) -> int:
+        return self._begun.stat().st_size if self._begun.exists() else 0
+
+    def build(self) -> str:
+        done = subprocess.run(
+            BUILD, cwd=self.root, env=self.project.env, capture_output=True, text=True, check=False, timeout=500
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    @contextmanager
+    def building(self) -> Iterator[subprocess.Popen[str]]:
+        """A build whose cells wait; it goes on when `hold` is removed."""
+        self.hold.touch()
+        begun = self.begun()
+        with subprocess.Popen(
+            BUILD,
+            cwd=self.root,
+            env=self.project.env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        ) as process:
+            try:
+                wait_until(lambda: self.begun() >= begun + 2, 300)
+                yield process
+            finally:
+                self.hold.unlink(missing_ok=True)
+                process.kill()
+
+    def digests(self) -> dict[str, str]:
+        """Of the newest searches and evaluations, and of the table of scores."""
+        found = {}
+        folders = (self.root / "workdirs/main").glob("main-[0-9]*/outputs.json")
+        for path in sorted(folders, key=lambda path: int(path.parent.name.partition("-")[2])):
+            told = json.loads(path.read_text())
+            found[told["name"]] = told["digest"]
+        return found
+
+    def backends(self) -> set[str]:
+        """Which back-ends worked for the newest searches and evaluations."""
+        paths = sorted((self.root / "workdirs/main").glob("main-*/pool.json"), key=lambda path: path.stat().st_mtime)
+        return {json.loads(path.read_text())["backend"] for path in paths[-N_JOBS:]}
+
+    def server(self) -> int:
+        return int((self.root / ".cortax/server.pid").read_text())
+
+    def drivers(self) -> list[int]:
+        """Processes of Exax that have an engine."""
+        pids = [int(entry.name) for entry in os.scandir("/proc") if entry.name.isdigit()]
+        return [pid for pid in pids if b" analysis(0)" in cmdline(pid) and str(self.root) in _cwd(pid)]
+
+
+def _cwd(pid: int) -> str:
+    try:
+        return os.readlink(f"/proc/{pid}/cwd")
+    except OSError:
+        return ""
+
+
+def workers_of(root: Path) -> set[int]:
+    """All processes that were started for a project, however they call themselves and whoever adopted them."""
+    found = set()
+    for entry in os.scandir("/proc"):
+        try:
+            if entry.name.isdigit() and int(entry.name) != os.getpid():
+                text = b"".join(Path(entry.path, name).read_bytes() for name in ("cmdline", "environ"))
+                if os.fsencode(root) in text or str(root) in _cwd(int(entry.name)):
+                    found.add(int(entry.name))
+        except OSError:
+            continue
+    return found
+
+
+@pytest.fixture(scope="module")
+def study(request: pytest.FixtureRequest) -> Iterator[Study]:
+    """A study that was built once by forks; its results are the wanted ones."""
+    if not os.environ.get("CORTAX_WITHOUT_SLURM"):
+        request.getfixturevalue("slurm")  # its address must be in the server's environment
+    root = Path(tempfile.mkdtemp(prefix="cx-", dir="/tmp"))
+    made = Study(root)
+    try:
+        made.build()
+        made.note()
+        yield made
+    finally:
+        made.hold.unlink(missing_ok=True)
+        made.project.cortax("down", "--force", check=False)
+        subprocess.run(["rm", "-rf", root], check=True)
+
+
+@contextmanager
+def backend(name: str, study: Study, request: pytest.FixtureRequest) -> Iterator[None]:
+    """What a user sets and has running; and afterwards nothing of it is left."""
+    engine, _, address = name.partition(" ")
+    if engine == "slurm":
+        request.getfixturevalue("slurm")
+    study.project.cortax("down")
+    others, shared = workers_of(study.root), unused_memory()
+    with ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CORTAX_BACKEND", engine)
+        patch.setenv("CORTAX_MEMORY", "2GB")
+        if address:
+            # Its workers must find the project.
+            patch.setenv("PYTHONPATH", study.project.env["PYTHONPATH"])
+            stack.enter_context(_cluster(engine, study))
+        yield
+        study.project.cortax("down")
+    _check_nothing_left(study, others, shared)
+
+
+@contextmanager
+def _cluster(engine: str, study: Study) -> Iterator[None]:
+    if engine == "ray":
+        with ray_cluster() as cluster:
+            for _ in range(2):
+                cluster.add_node(num_cpus=1, object_store_memory=80 << 20)
+            cluster.wait_for_nodes()
+            yield
+    else:
+        with (
+            tempfile.TemporaryDirectory(dir="/tmp") as folder,
+            dask_scheduler(study.root) as address,
+            dask_worker(address, Path(folder)),
+            dask_worker(address, Path(folder)),
+        ):
+            yield
+
+
+def _check_nothing_left(study: Study, others: set[int], shared: set[str]) -> None:
+    wait_until(lambda: not workers_of(study.root) - others, 30)
+    assert unused_memory() <= shared
+    assert not list((study.root / ".cortax/engines").glob("*"))
+    assert not list((study.root / ".cortax/running").glob("*"))
+    assert not list((study.root / ".socket.dir").glob("*"))
+    for folder in Path("/tmp").glob("cortax-*-*-*-*"):
+        # Of another project on this machine: its process lives.
+        assert os.path.exists(f"/proc/{folder.name.split('-')[2]}")
+    if "SLURM_CONF" in os.environ:
+        assert not subprocess.check_output(["squeue", "-h"], text=True)
+
+
+@pytest.mark.parametrize("name", ["slices", "loky", "dask", "ray", "slurm", *AT_ADDRESS])
+def test_the_same_bytes_by_every_back_end(name: str, study: Study, request: pytest.FixtureRequest) -> None:
+    study.another_round()
+    with backend(name, study, request):
+        said = study.build()
+    assert said.count("same results as") == N_JOBS
+    assert study.backends() == {name.partition(" ")[0]}
+    assert study.digests() == study.wanted
+    assert (study.root / "results/mini/scores.parquet").read_bytes() == study.scores
+
+
+@pytest.mark.parametrize("name", ["loky", "dask", "ray", "slurm"])
+def test_a_build_that_is_killed_with_all_its_processes(name: str, study: Study, request: pytest.FixtureRequest) -> None:
+    study.another_round()
+    with backend(name, study, request):
+        with study.building() as build:
+            os.killpg(study.server(), signal.SIGKILL)
+            os.killpg(build.pid, signal.SIGKILL)
+            # The cells still wait: whoever works on them must be ended.
+            study.project.cortax("down")
+            wait_until(lambda: not workers_of(study.root) - {build.pid}, 30)
+            assert not list((study.root / ".cortax/engines").glob("*"))
+        assert study.build().count("same results as") == N_JOBS
+    assert study.digests() == study.wanted
+
+
+@pytest.mark.parametrize("name", ["loky", "dask", "ray", "slurm", "ray at an address"])
+def test_a_job_and_a_server_that_are_killed(name: str, study: Study, request: pytest.FixtureRequest) -> None:
+    study.another_round()
+    with backend(name, study, request), study.building() as build:
+        begun = study.begun()
+        os.kill(wait_until(study.drivers)[0], signal.SIGKILL)
+        wait_until(lambda: study.begun() >= begun + 2, 300)
+        os.kill(study.server(), signal.SIGKILL)
+        study.hold.unlink()
+        said, _ = build.communicate(timeout=500)
+        assert build.returncode == 0, said
+        assert "was killed: going on from" in said
+        assert "the Exax server is gone: going on" in said
+    assert study.digests() == study.wanted
