@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check --no-input
 
-.PHONY: build test test-slow test-cluster lint up down clean lock
+.PHONY: build test test-slow test-cluster test-browser lint up down clean lock
 
 build: $(VENV)/.installed
 	$(BIN)/cortax up
@@ -20,10 +20,16 @@ test: $(VENV)/.installed-dev
 test-slow: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m slow -n 2 --dist loadfile --no-loadscope-reorder tests/e2e
 
-# Real engines: a Ray of several nodes, Dask, a SLURM of two nodes on the loopback (as root; installed by apt).
+# Real engines: a Ray of several nodes, Dask, a SLURM of two nodes on the loopback (as root; installed by apt), unless
+# CORTAX_WITHOUT_SLURM says that it is to be left out.
 test-cluster: $(VENV)/.installed-cluster
-	command -v slurmctld >/dev/null || scripts/slurm install
+	test -n "$$CORTAX_WITHOUT_SLURM" || command -v slurmctld >/dev/null || scripts/slurm install
 	$(BIN)/python -m pytest -m cluster tests/cluster
+
+# Reports in a real Chromium (installed by apt and npm when missing), with a check of accessibility.
+test-browser: $(VENV)/.installed-dev
+	scripts/browser
+	$(BIN)/python -m pytest -m browser tests/browser
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .

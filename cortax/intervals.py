@@ -1,6 +1,10 @@
 """Scores of out-of-fold predictions by fold, with intervals that respect families.
 
-The interval of a score is a percentile bootstrap over GROUPS: a family enters a resample whole or not at all.
+The interval of a score is a basic bootstrap over GROUPS: a family enters a resample whole or not at all, and the
+distances from the score to the quantiles of its resamples are mirrored (Davison and Hinkley, Bootstrap Methods and
+their Application, 1997, section 5.2). R2 of a small fold is too low, and lower still in resamples: plain percentiles
+would hand on that bias twice, and cover too rarely (`benchmarks/bench_inference.py`). A bound may lie beyond the best
+possible score.
 """
 
 from __future__ import annotations
@@ -12,12 +16,12 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from cortax.errors import SearchError
-from cortax.scores import Metric, get_metric
+from cortax.predictions import mean_over_folds, out_of_fold, score_folds
+from cortax.scores import get_metric
 
 __all__ = ["COLUMNS", "bootstrap_weights", "score_table", "score_targets"]
 
 Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 
 COLUMNS = ("target", "fold", "metric", "value", "low", "high", "n_subjects", "n_resamples")
 
@@ -103,38 +107,15 @@ def score_table(
         raise SearchError(f"confidence of the intervals must lie between 0 and 1, got {confidence}")
     task = "regression" if label is None else "classification"
     chosen = [get_metric(name, task) for name in metrics]
-    truth, tests = np.asarray(y, dtype=np.float64), np.asarray(folds_test, dtype=bool)
-    predicted = {"prediction": _as_folds(prediction, tests, "prediction", target)}
-    if label is not None:
-        predicted["label"] = _as_folds(label, tests, "label", target)
-    if truth.shape != tests.shape[1:] or np.shape(groups) != truth.shape:
-        raise SearchError(
-            f"target {target!r}: y {truth.shape} and groups {np.shape(groups)} must be of shape ({tests.shape[1]},)"
-        )
-    _check_classes(truth, task, target)
-    # Every fold keeps its number of groups in a resample: a small one would else be left with next to nobody.
-    first_fold = tests[: len(tests) // np.atleast_2d(np.asarray(prediction)).shape[0]].argmax(axis=0)
-    # A fold without any prediction is a fit that failed: no score, but no reason to lose the other folds.
-    predicted_folds = (tests & np.isfinite(predicted["prediction"])).any(axis=1, keepdims=True)
-    tests = tests & np.isfinite(truth) & predicted_folds
-    _check_predicted(predicted, tests, target)
+    given = out_of_fold(prediction, y, folds_test, groups, label=label, target=target)
     # The first row is the cohort itself: its scores are the values.
-    drawn = bootstrap_weights(groups, n_bootstrap, seed=seed, strata=first_fold)
-    weights = np.vstack([np.ones((1, len(truth))), drawn])
-    by_fold = np.stack(
-        [
-            _score_fold(chosen, truth, {what: p[k] for what, p in predicted.items()}, test, weights)
-            for k, test in enumerate(tests)
-        ],
-        axis=1,
-    )
-    names = [*map(str, range(len(tests))), "mean"]
-    n_scored = [*tests.sum(axis=1), tests.any(axis=0).sum()]
+    drawn = bootstrap_weights(groups, n_bootstrap, seed=seed, strata=given.strata)
+    by_fold = score_folds(given, chosen, np.vstack([np.ones((1, len(given.y))), drawn]))
+    names = [*map(str, range(len(given.tests))), "mean"]
+    n_scored = [*given.tests.sum(axis=1), given.tests.any(axis=0).sum()]
     rows = []
     for metric, found in zip(chosen, by_fold, strict=True):
-        scored = found[~np.isnan(found[:, 0])]
-        average = scored.mean(axis=0) if len(scored) else np.full(found.shape[1], np.nan)
-        for fold, values, n in zip(names, [*found, average], n_scored, strict=True):
+        for fold, values, n in zip(names, [*found, mean_over_folds(found)], n_scored, strict=True):
             rows.append((target, fold, metric.name, *_interval(values, confidence), int(n), _n_used(values)))
     # Column by column, as a frame of mixed rows has no dtypes when it is empty.
     table = pd.DataFrame(rows, columns=list(COLUMNS))
@@ -142,53 +123,12 @@ def score_table(
     return table.astype(dict.fromkeys(floats, "float64") | dict.fromkeys(ints, "int64"))
 
 
-def _as_folds(values: ArrayLike, tests: Bools, what: str, target: str) -> Floats:
-    """Give every fold the predictions of its repeat; shape (n_folds, n_subjects)."""
-    found = np.atleast_2d(np.asarray(values, dtype=np.float64))
-    if tests.ndim != 2 or found.shape[1:] != tests.shape[1:] or len(tests) % len(found):
-        raise SearchError(
-            f"target {target!r}: {what} of shape {np.shape(values)} does not fit the folds of shape "
-            f"{tests.shape}; "
-            "must be (n_subjects,) or (n_repeats, n_subjects), with n_repeats dividing the number of folds"
-        )
-    return np.repeat(found, len(tests) // len(found), axis=0)
-
-
-def _check_classes(y: Floats, task: str, target: str) -> None:
-    others = sorted(set(y[np.isfinite(y)]) - {0.0, 1.0}) if task == "classification" else []
-    if others:
-        raise SearchError(f"target {target!r}: classes must be 0 and 1, got {[float(c) for c in others[:5]]}")
-
-
-def _check_predicted(predicted: dict[str, Floats], tests: Bools, target: str) -> None:
-    for what, values in predicted.items():
-        for fold, subject in np.argwhere(tests & ~np.isfinite(values))[:1]:
-            lost = (tests[fold] & ~np.isfinite(values[fold])).sum()
-            raise SearchError(
-                f"target {target!r}, fold {fold}: {lost} of {tests[fold].sum()} test subjects "
-                f"have no finite {what}; the first is in row {subject}"
-            )
-
-
-def _score_fold(
-    metrics: Sequence[Metric], y: Floats, predicted: dict[str, Floats], test: Bools, weights: Floats
-) -> Floats:
-    """Score one fold in the cohort (first) and every resample; shape (n_metrics, 1 + n_bootstrap)."""
-    if not test.any():
-        return np.full((len(metrics), len(weights)), np.nan)
-    given = {what: values[test] for what, values in predicted.items()}
-    given["probability"] = given["prediction"]
-    given["both"] = np.stack(list(predicted.values()))[:, test]
-    inside = weights[:, test]
-    return np.stack([metric.function(y[test], given[metric.needs], inside) for metric in metrics])
-
-
 def _interval(values: Floats, confidence: float) -> tuple[float, float, float]:
     """Value, low and high of (value, resamples...)."""
     resampled = values[1:][~np.isnan(values[1:])]
     if np.isnan(values[0]) or not len(resampled):
         return float(values[0]), float("nan"), float("nan")
-    low, high = np.quantile(resampled, [(1 - confidence) / 2, (1 + confidence) / 2])
+    high, low = 2 * values[0] - np.quantile(resampled, [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(values[0]), float(low), float(high)
 
 

@@ -37,4 +37,5 @@ def synthesis(job):
             progress=lambda done, n: update(f"subject {done}/{n}"),
         )
     print(f"{len(loaded.subjects)} subjects kept, {len(loaded.dropped)} dropped")
-    outputs.record(job.path, ["maps.npy", "maps.json"], ["dropped.csv"], method=job.method, name=job.params.caption)
+    others = ["dropped.csv", "inventory.txt"]
+    outputs.record(job.path, ["maps.npy", "maps.json"], others, method=job.method, name=job.params.caption)

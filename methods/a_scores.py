@@ -9,7 +9,7 @@ description = "All scores of a study in one dataset, and the same as Parquet"
 depend_extra = manifest(__name__)
 options = {
     "study": "",
-    "evaluations": [],  # "parcellation/pipeline" of each evaluate job, in the same order
+    "evaluations": [],  # "parcellation/pipeline" of each evaluation or ensemble, in the same order
 }
 jobs = (["evaluate"],)
 
@@ -20,7 +20,7 @@ def synthesis(job):
     parts = []
     for source, name in zip(jobs.evaluate, options.evaluations, strict=True):
         outputs.check(source.path)
-        parcellation, _, pipeline = name.partition("/")
+        parcellation, _, pipeline = name.rpartition("/")
         table = pd.read_parquet(source.filename("scores.parquet"))
         about = {"study": options.study, "parcellation": parcellation, "pipeline": pipeline}
         for place, (column, value) in enumerate(about.items()):

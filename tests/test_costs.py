@@ -8,7 +8,16 @@ import pytest
 
 from cortax.folds import make_folds
 from cortax.grid.planning import costs
-from cortax.grid.planning.costs import OVERHEAD, Costs, batch_seconds, cpu_seconds, duration, memory_bytes, wall_seconds
+from cortax.grid.planning.costs import (
+    OVERHEAD,
+    Costs,
+    batch_seconds,
+    cpu_seconds,
+    duration,
+    memory_bytes,
+    unit_bytes,
+    wall_seconds,
+)
 from cortax.grid.planning.jobspec import JobSpec, Work
 from cortax.search.cells import Problem
 from cortax.search.solvers import SOLVERS, plan_batches
@@ -26,7 +35,7 @@ def test_the_table_knows_every_solver_and_how_many_targets_it_takes():
     for (kind, task), module in SOLVERS.items():
         assert costs._TOGETHER.get((kind, task), 1) == importlib.import_module(module).TOGETHER, (kind, task)
         assert any(found == kind for found, _ in costs.FIT), kind
-        assert kind in costs._ARRAYS
+        assert kind in costs.MEMORY
 
 
 @pytest.mark.parametrize("kind", ["ridge", "elastic", "svm", "lgbm", "sklearn"])
@@ -56,19 +65,39 @@ def test_workers_share_units_and_not_less():
 def test_what_was_measured_corrects_its_pipeline_alone():
     large, other = replace(WORK, n_subjects=90_000), spec("b", replace(WORK, kind="lgbm"), "lgbm")
     wall = wall_seconds("tune", large, 2)
-    measured = [(spec(str(i), large), {}, OVERHEAD + times * wall) for i, times in enumerate([3, 3, 90])]
+    measured = [(spec(str(i), large), {}, OVERHEAD + times * wall, 0) for i, times in enumerate([3, 3, 90])]
     plain, corrected = Costs(2), Costs(2, measured)
     assert corrected.seconds(spec("a")) - OVERHEAD == pytest.approx(3 * (plain.seconds(spec("a")) - OVERHEAD))
     assert corrected.seconds(other) == plain.seconds(other)
-    half = [(spec("a", large), {"n_configs": 30, "targets": {"x": {"kind": "regression"}}}, 1000.0)]
+    half = [(spec("a", large), {"n_configs": 30, "targets": {"x": {"kind": "regression"}}}, 1000.0, 0)]
     did = replace(large, n_configs=30, n_targets={"regression": 1})
     assert Costs(2, half).ratios["tune", "ridge"] == pytest.approx((1000 - OVERHEAD) / wall_seconds("tune", did, 2))
 
 
 def test_short_jobs_tell_of_nothing_but_exax():
-    assert Costs(2, [(spec("a"), {}, OVERHEAD)]).ratios == {}
+    assert Costs(2, [(spec("a"), {}, OVERHEAD, 0)]).ratios == {}
     plain = JobSpec("load", "load", {})
-    assert Costs(2, [(plain, {}, 4.0), (plain, {}, 6.0)]).seconds(plain) == 5.0
+    assert Costs(2, [(plain, {}, 4.0, 0), (plain, {}, 6.0, 0)]).seconds(plain) == 5.0
+
+
+def test_memory_that_was_measured_corrects_its_pipeline_alone():
+    large, small = replace(WORK, n_subjects=90_000), replace(WORK, n_subjects=50, n_regions=5)
+    measured = [(spec(str(i), large), {}, 1.0, int(times * unit_bytes(large))) for i, times in enumerate([2, 2, 9])]
+    # Whatever a worker does, it has some: what a small unit held says nothing of large ones.
+    measured.append((spec("s", small, "svm"), {}, 1.0, 30_000_000))
+    plain, corrected = Costs(4), Costs(4, measured)
+    assert list(corrected.memory_ratios) == [("tune", "ridge")]
+    assert corrected.memory_ratios["tune", "ridge"] == pytest.approx(2)
+    assert corrected.memory(spec("a")) - plain.memory(spec("a")) == pytest.approx(4 * unit_bytes(WORK))
+    other = spec("b", replace(WORK, kind="svm"), "svm")
+    assert corrected.memory(other) == plain.memory(other)
+    assert corrected.memory(JobSpec("load", "load", {})) == 0
+
+
+def test_no_more_workers_hold_memory_than_there_are_units():
+    one_each = replace(WORK, n_targets={"regression": 3}, n_outer=1)
+    assert memory_bytes(one_each, 64) == memory_bytes(one_each, 1), "ridge takes all targets of a fold at once"
+    assert memory_bytes(WORK, 64) == memory_bytes(WORK, 10) > memory_bytes(WORK, 9)
 
 
 def test_jobs_are_ordered_longest_first_within_their_method():

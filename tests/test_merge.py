@@ -106,6 +106,17 @@ def test_blocks_apart_find_the_same(kind, tmp_path):
     np.testing.assert_array_equal(np.isnan(merged.found.predictions), np.isnan(whole.found.predictions))
 
 
+def test_folds_of_some_targets_and_the_whole_of_others(tmp_path):
+    problem = problem_of("ridge")
+    whole = evaluated(problem, tmp_path / "whole")
+    parts = [evaluated(of_targets(problem, 0, 1, 3), tmp_path / f"{k}", [k]) for k in range(3)]
+    parts.append(evaluated(of_targets(problem, 2, 4, 5), tmp_path / "rest"))
+    take = [*[[NAMES[t] for t in (0, 1, 3)]] * 3, [NAMES[t] for t in (2, 4, 5)]]
+    merged = merge_evaluations(parts, take, NAMES, problem.folds)
+    np.testing.assert_array_equal(merged.found.chosen, whole.found.chosen)
+    np.testing.assert_allclose(merged.found.predictions, whole.found.predictions, rtol=1e-9)
+
+
 def test_what_is_taken_from_whom(tmp_path):
     """A block may still hold what went by a target's name before."""
     problem = problem_of("ridge")

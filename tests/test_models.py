@@ -26,6 +26,7 @@ def root(tmp_path_factory):
             (root / subject).mkdir(exist_ok=True)
             (root / subject / f"{hemi}.npy").write_bytes(b"")
     (root / "participants.tsv").write_text("participant_id\n")
+    (root / "other.tsv").write_text("participant_id\tnew\n")
     np.save(root / "blocks.npy", np.repeat(np.arange(11), 3).astype(np.int32))
     np.save(root / "soft.npy", np.ones((33, 4)))
     (root / "regions.csv").write_text("participant_id,left,right\nsub-1,1,2\nsub-2,3,4\nsub-3,5,6\n")
@@ -48,6 +49,7 @@ def study(targets=("fluid", "sex"), **more):
             "soft": {"kind": "weights", "file": "soft.npy"},
         },
         "pipelines": {"ridge": {"kind": "ridge", "n_configs": 3}},
+        "report": {"enabled": False},
     }
     return Study.model_validate(content | more)
 
@@ -67,7 +69,9 @@ class Workdir:
         for spec in self.specs(asked):
             inputs = {s: keys[n] if isinstance(n, str) else [keys[one] for one in n] for s, n in spec.jobs.items()}
             key = json.dumps([spec.method, spec.options, inputs], sort_keys=True)
-            keys[spec.name] = key
+            # Whichever table it comes from, what is read of it is the same: early cut-off.
+            read = {name: value for name, value in spec.options.items() if name not in ("file", "digest")}
+            keys[spec.name] = json.dumps([spec.method, read, inputs], sort_keys=True)
             if key not in self.done:
                 ran.append(spec)
                 self.done[key] = (f"mini/{spec.name}", spec)
@@ -96,6 +100,13 @@ def test_the_jobs_of_a_small_study(root):
     for spec in specs:
         assert spec.needs <= known, "each after those that it needs"
         known.add(spec.name)
+
+
+def test_a_report_rests_on_all_other_jobs(root):
+    *others, report = plan(study(report={"enabled": True}), root, file_digest)
+    assert names(others, "picture") == ["picture/blocks", "picture/soft"]
+    assert report.needs == {spec.name for spec in others}
+    assert report.without({"tune/soft/ridge"}).needs == report.needs - {"tune/soft/ridge"}
 
 
 def test_who_is_studied_does_not_depend_on_what_is_predicted(root):
@@ -150,9 +161,23 @@ def test_a_target_less_of_another_table_is_searched_without_it(root):
     """Whether the old one can still be read from the table, nobody knows."""
     workdir = Workdir(root)
     workdir.build(study())
-    (root / "other.tsv").write_text("participant_id\tnew\n")
     ran = workdir.build(study(["fluid"], phenotypes={"file": "other.tsv"}))
     assert names(ran, "target", "tune", "collect") == ["target/fluid", "tune/blocks/ridge", "tune/soft/ridge"]
+
+
+@pytest.mark.parametrize("meanwhile", [[["fluid"]], [["iq"], ["fluid", "iq"]]])
+def test_a_target_that_comes_back_is_searched_again_by_no_block(root, meanwhile):
+    """Two blocks then hold `fluid`: the one of both targets, and the one that was made when nobody knew."""
+    workdir = Workdir(root)
+    workdir.build(study())
+    for targets in meanwhile:
+        workdir.build(study(targets, phenotypes={"file": "other.tsv"}))
+    ran = workdir.build(study())
+    assert names(ran) == ["collect/blocks/ridge", "collect/soft/ridge", "scores"]
+    (collected, _) = [spec for spec in workdir.specs(study()) if spec.method == "collect"]
+    assert sorted(collected.options["take"]) == [["fluid"], ["sex"]]
+    ran = workdir.build(study(["fluid", "mood", "sex"]))
+    assert names(ran, "tune") == ["tune/blocks/ridge/mood", "tune/soft/ridge/mood"]
 
 
 def test_what_must_be_searched_anew_is_searched_together(root):
@@ -178,6 +203,36 @@ def test_no_target_is_searched_twice_whatever_comes_and_goes(root, history):
         for job in [spec for spec in workdir.specs(asked) if spec.method == "collect"]:
             assert sorted(name for part in job.options["take"] for name in part) == sorted(targets)
     assert len(searched) == len(set(searched))
+
+
+MORE = {
+    "parcellation": {"ico": {"kind": "icosahedral", "level": 0}},
+    "pipeline": {"elastic": {"kind": "elastic", "n_configs": 2}},
+}
+TABLES = st.sampled_from(["participants.tsv", "other.tsv"])
+GRIDS = st.sampled_from([{}, {"by_fold": ["soft"]}, {"by_fold_above": 9}, {"by_fold_above": 99}])
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.tuples(TARGETS, TABLES, GRIDS), min_size=1, max_size=5), TARGETS)
+def test_growing_repeats_no_search_and_no_evaluation(root, history, more):
+    """Of a study with any past, by a target, a parcellation or a pipeline."""
+    workdir = Workdir(root)
+    for targets, table, grid in history:
+        asked = {"targets": targets, "phenotypes": {"file": table}, "grid": grid}
+        workdir.build(study(**asked))
+    models = ("tune", "evaluate")
+    grown = study(**asked | {"targets": {**more, **targets}})
+    ran = [spec for spec in workdir.build(grown) if spec.method in models]
+    assert not {name for spec in ran for name in spec.options.get("targets", {})} & set(targets)
+    parcellations = study().parcellations | MORE["parcellation"]
+    wider = study(**asked | {"targets": {**more, **targets}, "parcellations": parcellations})
+    ran = [spec for spec in workdir.build(wider) if spec.method in models]
+    assert {spec.about["parcellation"] for spec in ran} == {"ico"}
+    assert {name for spec in ran for name in spec.about["targets"]} == {*more, *targets}
+    pipelines = {"ridge": {"kind": "ridge", "n_configs": 3}} | MORE["pipeline"]
+    ran = [spec for spec in workdir.build(study(**asked, pipelines=pipelines)) if spec.method in models]
+    assert {spec.about["pipeline"] for spec in ran} == {"elastic"}
 
 
 def test_jobs_by_fold(root):
@@ -211,7 +266,14 @@ def test_growing_a_study_that_is_cut_by_fold(root):
     workdir.build(study(grid=grid))
     ran = workdir.build(study(["fluid", "iq", "sex"], grid=grid))
     assert names(ran, "tune") == ["tune/blocks/ridge/iq", *[f"tune/soft/ridge/iq@{k}" for k in range(3)]]
-    assert names(workdir.build(study()), "tune") == ["tune/soft/ridge"], "cut otherwise, it is another job"
+    assert names(workdir.build(study()), "tune") == [], "where nothing is said, it stays as it is cut"
+    ran = workdir.build(study(["fluid", "mood", "sex"]))
+    assert names(ran, "tune") == ["tune/blocks/ridge/mood", "tune/soft/ridge/mood"], "and what is new is not cut"
+    specs = {spec.name: spec for spec in workdir.specs(study(["fluid", "mood", "sex"]))}
+    assert specs["collect/soft/ridge"].options["take"] == [*[["fluid", "sex"]] * 3, ["mood"]]
+    assert specs["tune/soft/ridge/mood"].work.n_outer == 3
+    ran = workdir.build(study(grid={"by_fold_above": 99}))
+    assert names(ran, "tune") == ["tune/soft/ridge"], "cut otherwise, it is another job"
 
 
 def test_a_pipeline_without_parcellations_is_an_error(root):

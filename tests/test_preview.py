@@ -1,7 +1,14 @@
 """What a plan says of a study: sums, sentences, the table."""
 
+import hashlib
+import json
+
+import pytest
+
+from cortax.grid.history import History
 from cortax.grid.planning.jobspec import JobSpec, Work
-from cortax.grid.planning.preview import Planned, Preview, jobs_table, n_workers, summary_lines
+from cortax.grid.planning.preview import Planned, Preview, jobs_table, measured_jobs, n_workers, summary_lines
+from cortax.provenance import outputs
 
 WORK = Work("ridge", 100, 10, {"regression": 2}, 3, 5, 2)
 
@@ -43,6 +50,21 @@ def test_only_what_would_run_is_summed():
 def test_many_reasons_are_counted():
     (row,) = jobs_table(Preview((job("scores", ["a", "b", "c", "d", "e"]),), 2, 8e9), None)
     assert row[3] == "a; b; c and 2 more"
+
+
+@pytest.mark.parametrize(("pool", "peak"), [('{"peak": 7}', 7), ("{", 0), ("{}", 0), (None, 0)])
+def test_what_the_newest_job_of_a_name_took(tmp_path, pool, peak):
+    folder = tmp_path / "main-3"
+    folder.mkdir()
+    setup = {"hash": hashlib.sha1(b"").hexdigest(), "options": {"n": 1}, "jobs": {}, "exectime": {"total": 1.5}}
+    (folder / "setup.json").write_text(json.dumps(setup))
+    (folder / "post.json").write_text("{}")
+    if pool is not None:
+        (folder / "pool.json").write_text(pool)
+    outputs.record(folder, [], method="tune", name="mini/tune/a/ridge")
+    history = History(tmp_path, tmp_path)
+    spec, other = JobSpec("tune/a/ridge", "tune", {}, work=WORK), JobSpec("tune/b/ridge", "tune", {}, work=WORK)
+    assert list(measured_jobs([spec, other], history, "mini")) == [(spec, {"n": 1}, 1.5, peak)]
 
 
 def test_workers_are_as_settings_say_or_as_the_workdir_has_slices(tmp_path, monkeypatch):

@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cortax.ensemble.inner import predict_inner
 from cortax.folds import make_folds
 from cortax.grid.engines import remote
 from cortax.grid.engines.capsule import Ticket, open_capsule
 from cortax.grid.engines.capsule_evaluation import write_evaluation_capsule
+from cortax.grid.engines.capsule_inner import write_inner_capsule
 from cortax.grid.engines.capsule_search import write_search_capsule
 from cortax.grid.engines.remote import Task, work
 from cortax.search.cells import Batch, Problem, collect
@@ -84,20 +86,17 @@ def test_searches_and_evaluations_are_those_of_this_process(kind: str, tmp_path:
     stored = StoredSearch(search.scores, configs, {}, {})
     ticket = write_evaluation_capsule(tmp_path / "evaluation", problem, batches, estimators, stored, "best")
     refitted = _do(ticket, batches)
+    ticket = write_inner_capsule(tmp_path / "inner", problem, batches, estimators, stored, "best")
+    within = _do(ticket, batches)
     for batch in batches:
         scores = {t: search.scores[t, batch.outer] for t in batch.targets}
-        here = evaluate_batch(
-            problem,
-            batch,
-            pipeline,
-            scores=scores,
-            configs={t: configs[problem.tasks[t]] for t in batch.targets},
-            rule="best",
-        )
-        for cell, told in here.items():
-            there = read_evaluation(refitted[cell])
-            assert there.chosen == told.chosen
-            assert there.predictions.tobytes() == told.predictions.tobytes()
+        asked = {"scores": scores, "configs": {t: configs[problem.tasks[t]] for t in batch.targets}, "rule": "best"}
+        for answers, answer in ((refitted, evaluate_batch), (within, predict_inner)):
+            for cell, told in answer(problem, batch, pipeline, **asked).items():
+                there = read_evaluation(answers[cell])
+                assert there.chosen == told.chosen
+                assert len(told.predictions)
+                assert there.predictions.tobytes() == told.predictions.tobytes()
 
 
 def test_arrays_are_mapped_and_cannot_be_written(tmp_path: Path) -> None:

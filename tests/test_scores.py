@@ -127,7 +127,7 @@ def test_values_and_intervals_equal_a_plain_loop():
         assert table.n_subjects[k] == len(rows)
     resampled = np.array(resampled)
     np.testing.assert_allclose(table.value[:8], values)
-    np.testing.assert_allclose(table.low[:8], np.quantile(resampled, 0.05, axis=1))
+    np.testing.assert_allclose(table.low[:8], 2 * np.array(values) - np.quantile(resampled, 0.95, axis=1))
     mean = table.iloc[8]
     assert (mean.target, mean.fold, mean.metric, mean.n_subjects, mean.n_resamples) == (
         "fluid",
@@ -138,7 +138,7 @@ def test_values_and_intervals_equal_a_plain_loop():
     )
     np.testing.assert_allclose(
         [mean.value, mean.low, mean.high],
-        [np.mean(values), *np.quantile(resampled.mean(axis=0), [0.05, 0.95])],
+        [np.mean(values), *(2 * np.mean(values) - np.quantile(resampled.mean(axis=0), [0.95, 0.05]))],
     )
     assert tuple(table.columns) == COLUMNS
 

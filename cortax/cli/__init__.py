@@ -1,6 +1,18 @@
 """The `cortax` command: one function a sub-command, each a few calls into the library."""
 
-from cortax.cli import building, looking, mending
+from cortax.cli import building, checking, comparing, exporting, looking, mending, permutations, scaling, showing
 from cortax.cli.app import app, main
 
-__all__ = ["app", "building", "looking", "main", "mending"]
+__all__ = [
+    "app",
+    "building",
+    "checking",
+    "comparing",
+    "exporting",
+    "looking",
+    "main",
+    "mending",
+    "permutations",
+    "scaling",
+    "showing",
+]

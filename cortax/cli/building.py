@@ -13,6 +13,7 @@ from cortax.cli.app import app, console, study_path
 from cortax.cli.looking import print_best
 from cortax.data.packages import fetch
 from cortax.data.simulate import simulate
+from cortax.grid.guarding.board import PORT, board_down, board_up
 from cortax.grid.guarding.guard import run_studies
 from cortax.grid.guarding.processes import builders, end
 from cortax.grid.guarding.server import server_down, server_up
@@ -37,21 +38,32 @@ def data() -> None:
 
 
 @app.command()
-def up() -> None:
+def up(
+    board: Annotated[
+        bool, typer.Option("--board", help="also a web page of all results, for this machine only")
+    ] = False,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="of the board")] = PORT,
+) -> None:
     """Start the Exax server of this project, unless it runs."""
-    started = server_up(find_root())
+    root = find_root()
+    started = server_up(root)
     print("server started" if started else "server is running already")
+    if board:
+        address, started = board_up(root, port)
+        print(f"board {'started' if started else 'is running already'}: {address}")
 
 
 @app.command()
 def down(
     force: Annotated[bool, typer.Option("--force", help="also while a build is running, which this ends")] = False,
 ) -> None:
-    """End the Exax server of this project, with all its processes and sockets."""
+    """End the Exax server of this project, with its board and all its processes and sockets."""
     root = find_root()
     if force:
         end(builders(root))
     with project.build_lock(root, "`cortax down`"):
+        if board_down(root):
+            print("board ended")
         print("server ended" if server_down(root) else "no server was running")
 
 

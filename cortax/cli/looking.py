@@ -1,16 +1,19 @@
-"""Sub-commands that look things up: scores, and what failed."""
+"""Sub-commands that look things up: scores, what changed in them and why, and what failed."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated
 
+import pandas as pd
 import typer
 from rich.table import Table
 
 from cortax.cli.app import app, console, print_table
 from cortax.grid import results as looked_up
+from cortax.grid.comparing_builds import find_build, reasons, score_changes, scores_of
 from cortax.grid.failures import failures_of
+from cortax.grid.writing import sort_table, write_table
 from cortax.project import find_root
 
 __all__ = ["errors", "print_best", "results"]
@@ -24,8 +27,11 @@ def results(
     best: Annotated[bool, typer.Option(help="only the best for each target, and how to look further")] = False,
     dropped: Annotated[bool, typer.Option(help="the subjects that were left out, and why")] = False,
     why: Annotated[bool, typer.Option(help="what ran in the last build that ran anything, and why")] = False,
+    against: Annotated[str, typer.Option(help="what changed, and why, since `previous` or a time of `ax urd`")] = "",
+    sort: Annotated[list[str] | None, typer.Option(help="column, or -column for the largest first; repeatable")] = None,
+    to: Annotated[Path | None, typer.Option(help="write it to a file: .csv or .parquet (every column), .tex")] = None,
 ) -> None:
-    """Print the scores of a study, or why its jobs ran."""
+    """Print the scores of a study, what changed in them since another build, or why its jobs ran."""
     root = find_root()
     if why:
         _print_why(root, study)
@@ -36,8 +42,20 @@ def results(
     if best:
         print_best(root, study)
         return
+    if against:
+        _print_changes(root, study, against, where or [], folds=folds, sort=sort or [], to=to)
+        return
     table = looked_up.filtered(looked_up.score_table(root, study), where or [])
-    print_table(table if folds else looked_up.summary(table))
+    shown = sort_table(table if folds else looked_up.summary(table), sort or [])
+    if to is None:
+        print_table(shown)
+        return
+    # People read intervals as text, programs want their ends.
+    every = (
+        shown if folds or to.suffix == ".tex" else shown.drop(columns="interval").merge(table[table["fold"] == "mean"])
+    )
+    write_table(every, to)
+    print(f"{to}: {len(every)} rows")
 
 
 @app.command()
@@ -61,6 +79,35 @@ def errors(
     if len(fits):
         print_table(fits)
     print(f"no job failed; {fits['fits'].sum()} fits failed inside searches, whose configurations cannot be chosen")
+
+
+def _print_changes(
+    root: Path, study: str, against: str, where: list[str], *, folds: bool, sort: list[str], to: Path | None
+) -> None:
+    before, after = find_build(root, study, against)
+    old, new = scores_of(root, before), scores_of(root, after)
+    changes = score_changes(old, new)
+    n_same = len(new) - int((changes["what"] != "gone").sum())
+    shown = looked_up.filtered(changes if folds else changes[changes["fold"] == "mean"], where)
+    shown = sort_table(shown.reset_index(drop=True), sort)
+    if to is not None:
+        write_table(shown, to)
+        print(f"{to}: {len(shown)} rows")
+        return
+    print_table(shown.assign(change=[f"{value:+.3g}" for value in shown["change"]]))
+    console.print(f"\n{study}: {before.timestamp} ({before.caption}) -> {after.timestamp} ({after.caption})")
+    console.print(f"of {len(new)} scores, folds and means, {n_same} are the same to the last digit")
+    _print_reasons(reasons(root, before, after))
+
+
+def _print_reasons(found: pd.DataFrame) -> None:
+    if not len(found):
+        console.print("no job has other results")
+        return
+    table = Table("because of", "what", "jobs with other results", box=None, pad_edge=False)
+    for kind, what, n_jobs, name in found.itertuples(index=False):
+        table.add_row(kind, what, name if n_jobs == 1 else f"{n_jobs}, such as {name}")
+    console.print(table)
 
 
 def _print_why(root: Path, study: str) -> None:

@@ -39,7 +39,7 @@ __all__ = [
     "space_of",
 ]
 
-VALUES, DESCRIPTION, DROPPED = "maps.npy", "maps.json", "dropped.csv"
+VALUES, DESCRIPTION, DROPPED, INVENTORY = "maps.npy", "maps.json", "dropped.csv", "inventory.txt"
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def load_maps(
     inventory_digest: str | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> LoadedMaps:
-    """Read a cohort into `out_dir`: maps.npy, maps.json and dropped.csv.
+    """Read a cohort into `out_dir`: maps.npy, maps.json, dropped.csv and inventory.txt, see `inventory`.
 
     Parameters
     ----------
@@ -114,7 +114,8 @@ def load_maps(
     with written_whole(partial) as file:
         file.write(_npy_header((len(files.subjects), len(files.maps), space.n_locations)))
         seen = _spool(files, rules, file, progress)
-        if inventory_digest not in (None, seen.inventory):
+        text, digest = seen.inventory
+        if inventory_digest not in (None, digest):
             raise InputError(f"{files.root}: a file changed since the build listed the maps: build again")
         outliers = _outliers(seen.spreads, outlier_sd)
         odd = [
@@ -130,8 +131,9 @@ def load_maps(
     subjects = tuple(seen.subjects[i] for i in rows)
     missing = np.sum([seen.missing[i] for i in rows], axis=0).tolist()
     n_missing = dict(zip(files.maps, missing, strict=True))
-    loaded = LoadedMaps(subjects, files.maps, space, dropped, n_missing, seen.inventory)
+    loaded = LoadedMaps(subjects, files.maps, space, dropped, n_missing, digest)
     _describe(Path(out_dir), loaded)
+    (Path(out_dir) / INVENTORY).write_text(text, encoding="utf-8")
     return loaded
 
 
@@ -166,12 +168,12 @@ class _Spooled:
     spreads: list[NDArray[np.float64]]
     missing: list[NDArray[np.int64]]
     dropped: list[Dropped]
-    inventory: str
+    inventory: tuple[str, str]
 
 
 def _spool(files: MapFiles, rules: Rules, file: BinaryIO, progress: Callable[[int, int], None] | None) -> _Spooled:
     digests: dict[str, str] = {}
-    out = _Spooled([], [], [], [], "")
+    out = _Spooled([], [], [], [], ("", ""))
     for i, subject in enumerate(files.subjects):
         try:
             block = read_subject(files, i, rules)
@@ -186,7 +188,7 @@ def _spool(files: MapFiles, rules: Rules, file: BinaryIO, progress: Callable[[in
         digests.update(_digests(files, i))
         if progress is not None:
             progress(i + 1, len(files.subjects))
-    return replace(out, inventory=list_inventory(digests, files.dropped)[1])
+    return replace(out, inventory=list_inventory(digests, files.dropped))
 
 
 def _digests(files: MapFiles, i: int) -> dict[str, str]:

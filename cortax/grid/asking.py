@@ -56,6 +56,10 @@ def not_loaded(method: str) -> ProjectError:
     )
 
 
+# Every job after it would fail in the same way.
+_NO_SERVER = "the Exax server runs no job any more (a process of it was killed?); `cortax build` starts it again"
+
+
 class Asking:
     """A build under way: every job of a plan is asked for in turn, and what came of it is noted.
 
@@ -155,8 +159,11 @@ class Asking:
             except self._job_error as caught:
                 error: Any = caught
                 now = finished_cells(self._root, jobs_folder(self._root) / str(error.job))
-                if not job_failure(spec.name, error, []).killed or now <= finished:
-                    raise
+                failure = job_failure(spec.name, error, [])
+                if not failure.killed or now <= finished:
+                    if failure.begun:
+                        raise
+                    raise ProjectError(_NO_SERVER) from error
                 finished = now
                 print(f"       a process of {spec.name} was killed: going on from {now} finished cells", flush=True)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from cortax.errors import CortaxError, ProjectError
 from cortax.grid.asking import Asking, Built, not_loaded
+from cortax.grid.engines.scratch import clear_scratch, engines_folder
 from cortax.grid.failures import note_failures
 from cortax.grid.history import History
 from cortax.grid.planning.costs import Costs
@@ -103,6 +104,7 @@ def build_study(
             memory.save()
         _check_code({spec.method for spec in specs}, root)
         save_settings(root)
+        clear_scratch(engines_folder(root))
         costs = Costs(n_workers(root), measured_jobs(specs, history, study.name))
         build = Asking(urd, study, costs.longest_first(specs), history, root, job_error)
         if build.dirty:

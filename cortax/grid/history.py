@@ -48,7 +48,12 @@ class Past:
 
     def manifest(self) -> str:
         """The manifest of the code that the job ran, out of the archive that Exax keeps in it."""
-        with tarfile.open(self.folder / "method.tar.gz") as archive:
+        return self.manifest_of(self.folder)
+
+    @staticmethod
+    def manifest_of(folder: Path) -> str:
+        """The same of the job in a folder; nothing of a job whose method names none."""
+        with tarfile.open(folder / "method.tar.gz") as archive:
             for member in archive.getmembers():
                 if member.name.endswith(".txt"):
                     file = archive.extractfile(member)

@@ -20,9 +20,12 @@ __all__ = [
     "attempts_table",
     "best",
     "build_log",
+    "comparison_table",
     "failed_fits",
     "filtered",
     "left_out",
+    "permutation_tests",
+    "scaling_report",
     "score_table",
     "summary",
 ]
@@ -50,6 +53,44 @@ def score_table(root: Path, study: str) -> pd.DataFrame:
     return pd.read_parquet(path)
 
 
+def permutation_tests(root: Path, study: str) -> pd.DataFrame:
+    """Return the permutation tests of the last finished build, see `permutation_table`.
+
+    Raises
+    ------
+    ProjectError
+        The study has not been built here, or without permutations, or its table was altered since.
+    """
+    job = build_log(root, study)["jobs"].get("permutation-tests")
+    if job is None:
+        raise ProjectError(
+            f"the last build of study {study!r} has no permutation tests: put [statistics] with permutations = 1000 "
+            f"into its file and build it; if that is there, `cortax errors {study}` says what failed"
+        )
+    folder = jobs_folder(root) / job
+    outputs.check(folder)
+    return pd.read_parquet(folder / "permutations.parquet")
+
+
+def comparison_table(root: Path, study: str, name: str) -> pd.DataFrame:
+    """Return a table of the comparisons of the last finished build: `comparisons`, `over_targets` or `intervals`.
+
+    Raises
+    ------
+    ProjectError
+        The study has not been built here, or without comparisons, or the table was altered since.
+    """
+    job = build_log(root, study)["jobs"].get("compare")
+    if job is None:
+        raise ProjectError(
+            f"the last build of study {study!r} has no comparisons: put [comparisons] into its file and build it; if "
+            f"that is there, `cortax errors {study}` says what failed"
+        )
+    folder = jobs_folder(root) / job
+    outputs.check(folder)
+    return pd.read_parquet(folder / f"{name}.parquet")
+
+
 def build_log(root: Path, study: str) -> dict[str, Any]:
     """Return what the last build that ran any job did: `jobs` and `ran`, by job name.
 
@@ -59,6 +100,26 @@ def build_log(root: Path, study: str) -> dict[str, Any]:
         The study has not been built here.
     """
     content: dict[str, Any] = json.loads(_linked(root, study, "build.json").read_text())
+    return content
+
+
+def scaling_report(root: Path, study: str) -> dict[str, Any]:
+    """Return what the last finished build found of scaling, see `cortax.scaling.analysis`.
+
+    Raises
+    ------
+    ProjectError
+        The study has not been built here, or has no scaling analysis, or that was altered since.
+    """
+    job = build_log(root, study)["jobs"].get("scaling")
+    if job is None:
+        raise ProjectError(
+            f"the last build of study {study!r} has no scaling analysis: put [scaling] into its file and build it; if "
+            f"that is there, `cortax errors {study}` says what failed"
+        )
+    folder = jobs_folder(root) / job
+    outputs.check(folder)
+    content: dict[str, Any] = json.loads((folder / "scaling.json").read_text(encoding="utf-8"))
     return content
 
 

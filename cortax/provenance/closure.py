@@ -36,6 +36,7 @@ __all__ = [
     "closure",
     "edited",
     "manifest",
+    "manifest_entries",
     "manifest_path",
     "manifest_text",
     "source_digest",
@@ -48,7 +49,7 @@ PACKAGES = ("cortax", "methods", "dev")
 ASIDE = frozenset(
     """
     cortax.grid.planning.costs cortax.grid.planning.cost_table cortax.grid.planning.jobspec cortax.grid.work.crews
-    cortax.grid.engines cortax.grid.engines.capsule cortax.grid.engines.crew
+    cortax.grid.engines cortax.grid.engines.capsule cortax.grid.engines.crew cortax.grid.engines.scratch
     """.split()
 )
 
@@ -394,7 +395,7 @@ def _write(path: Path, text: str) -> None:
 
 def changes(before: str, after: str) -> list[str]:
     """Say what differs between two manifests, one file or package an item."""
-    old, new = _entries(before), _entries(after)
+    old, new = manifest_entries(before), manifest_entries(after)
     said = [f"{key} is new" for key in new if key not in old]
     said += [f"{key} is gone" for key in old if key not in new]
     for key in sorted(set(old) & set(new)):
@@ -404,7 +405,8 @@ def changes(before: str, after: str) -> list[str]:
     return sorted(said)
 
 
-def _entries(text: str) -> dict[str, str]:
+def manifest_entries(text: str) -> dict[str, str]:
+    """Return the digest of each source file and the version of each package that a manifest lists."""
     entries = {}
     for line in text.splitlines():
         first, _, rest = line.partition(" ")

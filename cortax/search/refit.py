@@ -20,7 +20,7 @@ from cortax.search.scoring import SaidClasses
 from cortax.search.solvers import find_solver, fit_seed
 from cortax.search.training import Fits, TrainingSet, training_sets
 
-__all__ = ["evaluate_batch"]
+__all__ = ["evaluate_batch", "fit_sigmoid"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -184,16 +184,21 @@ def _calibrators(
                 else:
                     decisions[target][part.valid] = found.decisions[0, 0]
                     not_converged[target] += int(found.not_converged[0, 0])
-    return {t: (_sigmoid(problem, t, decisions[t]), not_converged[t]) for t in targets if t not in failed}
+    calibrators = {}
+    for target in set(targets) - failed:
+        rows = np.flatnonzero(~np.isnan(decisions[target]))
+        sigmoid = fit_sigmoid(decisions[target][rows], problem.targets[rows, target])
+        calibrators[target] = sigmoid, not_converged[target]
+    return calibrators
 
 
-def _sigmoid(problem: Problem, target: int, decisions: Floats) -> CalibratedClassifierCV:
-    rows = np.flatnonzero(~np.isnan(decisions))
-    everyone = np.arange(len(rows))
+def fit_sigmoid(decisions: Floats, y: Floats) -> CalibratedClassifierCV:
+    """Fit a sigmoid to held-out decisions, both of shape (n_subjects,); it predicts from a column of decisions."""
+    everyone = np.arange(len(y))
     model = CalibratedClassifierCV(
         FrozenEstimator(SaidClasses()), method="sigmoid", cv=[(everyone, everyone)], ensemble=False
     )
-    return model.fit(decisions[rows, None], problem.targets[rows, target].astype(np.int64))
+    return model.fit(decisions[:, None], y.astype(np.int64))
 
 
 def _cell(

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from cortax.grid.planning.comparing import comparing_jobs
+from cortax.grid.planning.ensembles import ensemble_jobs, ensembles
 from cortax.grid.planning.evaluated import Evaluated, evaluations
+from cortax.grid.planning.importances import importances_jobs
 from cortax.grid.planning.jobspec import JobSpec, sorted_keys
 from cortax.grid.planning.models import Regions
+from cortax.grid.planning.permuting import permuting_jobs
+from cortax.grid.planning.scaling import scaling_jobs
 from cortax.study import Study
 
 __all__ = ["analysis_jobs"]
@@ -22,9 +27,18 @@ def analysis_jobs(study: Study, models: Sequence[JobSpec], regions: Mapping[str,
         See `model_jobs`.
     regions : mapping of parcellation (or table) to Regions
     """
-    del regions
     evaluated = evaluations(models)
-    return [_scores(study, evaluated)]
+    searches = {job.name: job for job in models if job.method == "tune"}
+    strategies = ensemble_jobs(study, evaluated, searches)
+    scaling = scaling_jobs(study, evaluated, regions, strategies)
+    return [
+        *importances_jobs(study, evaluated, searches),
+        *strategies,
+        _scores(study, [*evaluated, *ensembles(strategies)]),
+        *scaling,
+        *comparing_jobs(study, [*evaluated, *ensembles(strategies)]),
+        *permuting_jobs(study, evaluated, searches),
+    ]
 
 
 def _scores(study: Study, evaluated: Sequence[Evaluated]) -> JobSpec:

@@ -12,20 +12,23 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from cortax.grid.planning.cost_table import FIT, REFIT
+from cortax.grid.planning.cost_table import FIT, MEMORY, REFIT
 from cortax.grid.planning.jobspec import JobSpec, Work
 
-__all__ = ["Costs", "batch_seconds", "cpu_seconds", "duration", "memory_bytes", "wall_seconds"]
+__all__ = ["Costs", "batch_seconds", "cpu_seconds", "duration", "memory_bytes", "unit_bytes", "wall_seconds"]
 
 Law = tuple[float, float, float]
+Arrays = tuple[float, float, float, float]
 
 # Seconds that Exax takes to start and end a job, whatever it does.
 OVERHEAD = 0.3
 # Of what cannot be known, such as a class that a study names: a guess, until a build has measured it.
 UNKNOWN: Law = (1e-7, 1.0, 1.0)
-# Arrays that a worker holds at its peak: multiples of subjects x regions, regions squared and subjects squared.
-_ARRAYS = {"ridge": (2.5, 2.5, 0.0), "elastic": (2.5, 2.5, 0.0), "svm": (2.5, 0.0, 1.5), "lgbm": (3.0, 0.0, 0.0)}
+# As many arrays as scikit-learn's own steps make of the regions: also a guess, until a build has measured it.
+UNKNOWN_ARRAYS: Arrays = (3.0, 0.0, 0.0, 0.0)
 _PROCESS = 150e6  # a worker with its libraries
+# Of smaller peaks what every worker has, whatever it does, is most.
+_TELLING = 64e6
 # How many targets a solver takes at a time, `TOGETHER` of its module: all, or so many. Others take one.
 _TOGETHER = {
     ("ridge", "regression"): None,
@@ -48,8 +51,15 @@ def _seconds(law: Law, n_subjects: int, n_regions: int) -> float:
 
 
 def _units(method: str, work: Work) -> Iterator[tuple[int, float]]:
-    """How many units of work (`Batch`) of which CPU seconds a job has; several where they are alike."""
+    """How many units of work (`Batch`) of which CPU seconds a job has; several where they are alike.
+
+    Permuted targets are searched and refitted; within the training part there is a refit for every inner fold.
+    """
+    if method == "permute":
+        yield from (*_units("tune", work), *_units("evaluate", work))
+        return
     laws, fits = (FIT, work.n_inner * work.n_configs) if method == "tune" else (REFIT, 1)
+    fits = work.n_inner if method == "inner" else fits
     for task, n_targets in work.n_targets.items():
         each = fits * _seconds(_law(laws, work.kind, task), work.n_subjects, work.n_regions)
         size = min(_TOGETHER.get((work.kind, task), 1) or n_targets, n_targets)
@@ -68,41 +78,60 @@ def wall_seconds(method: str, work: Work, n_workers: int) -> float:
     return max(cpu_seconds(method, work) / n_workers, longest)
 
 
-def memory_bytes(work: Work, n_workers: int) -> float:
-    """Return the expected peak of all workers of a job together, and the regions that they share."""
+def unit_bytes(work: Work) -> float:
+    """Return the peak of one unit of work beyond what its worker has from the start, by the cost table."""
     n, p = work.n_subjects, work.n_regions
-    tall, square, kernel = _ARRAYS.get(work.kind, (3.0, 0.0, 0.0))
-    each = 8 * (tall * n * p + square * p * p + kernel * n * n) + _PROCESS
+    sizes = (n * p, p * p, n * n, 1)
+    law = MEMORY.get(work.kind, UNKNOWN_ARRAYS)
+    return 8 * sum(each * size for each, size in zip(law, sizes, strict=True))
+
+
+def memory_bytes(work: Work, n_workers: int, ratio: float = 1.0) -> float:
+    """Return the expected peak of all workers of a job together, and the regions that they share.
+
+    Parameters
+    ----------
+    work : Work
+    n_workers : int
+    ratio : float
+        Of what a unit was seen to take to `unit_bytes`.
+    """
     n_busy = min(n_workers, sum(n for n, _ in _units("tune", work)))
-    return 8 * n * p + n_busy * each
+    return 4 * work.n_subjects * work.n_regions + n_busy * (ratio * unit_bytes(work) + _PROCESS)
 
 
 class Costs:
-    """Expected seconds of jobs: the cost table, corrected by what earlier jobs of each pipeline took.
+    """Expected seconds and bytes of jobs: the cost table, corrected by what earlier jobs of each pipeline took.
 
     Parameters
     ----------
     n_workers : int
         Processes that a job has.
-    measured : iterable of (JobSpec, dict, float)
-        Jobs as they are planned; the options that an earlier one of that name ran with, and the seconds that it
-        took, with as many workers.
+    measured : iterable of (JobSpec, dict, float, int)
+        Jobs as they are planned; the options that an earlier one of that name ran with, the seconds that it
+        took, with as many workers, and the bytes that a unit of it held at most, 0 if that is not known.
     """
 
-    def __init__(self, n_workers: int, measured: Iterable[tuple[JobSpec, Mapping[str, Any], float]] = ()) -> None:
+    def __init__(self, n_workers: int, measured: Iterable[tuple[JobSpec, Mapping[str, Any], float, int]] = ()) -> None:
         self.n_workers = max(n_workers, 1)
-        seen: dict[tuple[str, str], list[float]] = {}
+        took: dict[tuple[str, str], list[float]] = {}
+        held: dict[tuple[str, str], list[float]] = {}
         plain: dict[str, list[float]] = {}
-        for spec, options, seconds in measured:
+        for spec, options, seconds, peak in measured:
             if spec.work is None:
                 plain.setdefault(spec.method, []).append(seconds)
-            elif seconds > 2 * OVERHEAD:
+                continue
+            key, work = (spec.method, spec.about["pipeline"]), _worked(spec.work, options)
+            if seconds > 2 * OVERHEAD:
                 # Of shorter ones the start and end of a job is most.
-                expected = wall_seconds(spec.method, _worked(spec.work, options), self.n_workers)
-                seen.setdefault((spec.method, spec.about["pipeline"]), []).append((seconds - OVERHEAD) / expected)
+                expected = wall_seconds(spec.method, work, self.n_workers)
+                took.setdefault(key, []).append((seconds - OVERHEAD) / expected)
+            if peak > _TELLING:
+                held.setdefault(key, []).append(peak / unit_bytes(work))
         self._plain = {method: statistics.median(found) for method, found in plain.items()}
         # The median: one job that a busy machine slowed says nothing about the others.
-        self.ratios = {key: statistics.median(found) for key, found in seen.items()}
+        self.ratios = {key: statistics.median(found) for key, found in took.items()}
+        self.memory_ratios = {key: statistics.median(found) for key, found in held.items()}
 
     def seconds(self, spec: JobSpec) -> float:
         """Return the seconds of wall time that a job is expected to take."""
@@ -111,10 +140,17 @@ class Costs:
         ratio = self.ratios.get((spec.method, spec.about["pipeline"]), 1.0)
         return OVERHEAD + ratio * wall_seconds(spec.method, spec.work, self.n_workers)
 
+    def memory(self, spec: JobSpec) -> float:
+        """Return the bytes that all workers of a job are expected to hold together; 0 of a job without any."""
+        if spec.work is None:
+            return 0.0
+        ratio = self.memory_ratios.get((spec.method, spec.about["pipeline"]), 1.0)
+        return memory_bytes(spec.work, self.n_workers, ratio)
+
     def longest_first(self, specs: Sequence[JobSpec]) -> list[JobSpec]:
         """Order jobs of the same method by falling cost, and keep the order of methods, which is what needs what."""
         methods = list(dict.fromkeys(spec.method for spec in specs))
-        models = [method for method in methods if method in ("tune", "evaluate")]
+        models = [method for method in methods if method in ("tune", "evaluate", "permute")]
         return sorted(
             specs,
             key=lambda spec: (methods.index(spec.method), -self.seconds(spec) if spec.method in models else 0.0),

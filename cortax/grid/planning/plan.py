@@ -10,6 +10,7 @@ from cortax.data.map_files import MapFiles, find_maps, inventory
 from cortax.grid.planning.analyses import analysis_jobs
 from cortax.grid.planning.jobspec import JobSpec, sorted_keys
 from cortax.grid.planning.models import Past, Regions, model_jobs
+from cortax.grid.planning.reporting import picture_jobs, report_jobs
 from cortax.grid.planning.sizes import Sizes
 from cortax.parcellation.spec_files import spec_digests
 from cortax.study import Study
@@ -45,7 +46,9 @@ def plan(study: Study, root: Path, digest_of: Digest, past: Past | None = None) 
     split = _split(study, [spec.name for spec in sources if spec.method != "parcellate"])
     models = model_jobs(study, regions, digest_of, root, past)
     first = [*sources, _phenotype(study, root, digest_of), split, *models]
-    return [*first, *analysis_jobs(study, models, regions)]
+    found = [*first, *analysis_jobs(study, models, regions)]
+    found += picture_jobs(study, found)
+    return [*found, *report_jobs(study, found, root, digest_of)]
 
 
 def _sources(study: Study, root: Path, digest_of: Digest, sizes: Sizes) -> tuple[list[JobSpec], dict[str, Regions]]:

@@ -1,0 +1,1 @@
+"""Pictures of the brain: parcellations and values of regions, on surfaces and in volumes."""

@@ -1,0 +1,1 @@
+"""Inference: permutation tests, intervals and comparisons, on predictions out of fold."""
