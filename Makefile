@@ -4,14 +4,11 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check --no-input
 
-.PHONY: build test test-slow test-cluster test-browser lint up down clean lock
+.PHONY: build test test-slow test-cluster test-browser lint docs up down clean lock
 
 build: $(VENV)/.installed
-	$(BIN)/cortax up
 	$(BIN)/cortax data
-	$(BIN)/ax run build
-	$(BIN)/cortax results demo --best
-	$(BIN)/cortax results ds000174 --best
+	$(BIN)/cortax build demo ds000174
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
@@ -36,6 +33,10 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# The pages, into site/; a link that leads nowhere is an error.
+docs: $(VENV)/.installed-dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 up: $(VENV)/.installed
 	$(BIN)/cortax up

@@ -51,6 +51,7 @@ class MadeStudy:
     simulated: bool = True
     title: str = "Made by hand"
     png: bytes = b""
+    turning: str = "<p>turns & turns</p>"
 
     def __post_init__(self) -> None:
         self.rng = np.random.default_rng(0)
@@ -216,7 +217,7 @@ class MadeStudy:
         found = Importance(values, self.targets, columns, ())
         self.add(f"importance/{model}", "importance", lambda folder: save_importance(folder, found))
         maps = tuple(Picture(t, f"Brain map. {t}", f"Strongest of {t}", self.png) for t in self.targets)
-        gallery = Gallery(maps, (f"{model}, {self.targets[0]}", "<p>turns & turns</p>"), note="3 more maps")
+        gallery = Gallery(maps, (f"{model}, {self.targets[0]}", self.turning), note="3 more maps")
         self.add(f"picture/{model}", "picture", lambda folder: save_pictures(folder, gallery))
 
     def _scaling(self):

@@ -129,6 +129,27 @@ def test_results_of_a_build_are_found_from_any_folder(root):
     assert run("mini", "--folds").stdout.endswith("36 rows\n")
 
 
+def test_rows_are_sorted_as_asked(root):
+    lines = run("mini", "--where", "metric=r2", "--sort", "value").stdout.splitlines()
+    assert [line.split()[2] for line in lines if " r2 " in line] == ["soft", "blocks", "tiny"]
+    lines = run("mini", "--sort", "metric", "--sort", "-parcellation").stdout.splitlines()
+    assert [line.split()[2] for line in lines if " r2 " in line] == ["tiny", "soft", "blocks"]
+    assert "did you mean 'value'" in str(run("mini", "--sort", "valu").exception)
+
+
+def test_rows_are_written_as_shown_with_every_column(root, tmp_path):
+    done = run("mini", "--where", "metric=r2", "--sort", "value", "--to", str(tmp_path / "r2.csv"))
+    assert done.stdout.strip() == f"{tmp_path / 'r2.csv'}: 3 rows"
+    found = pd.read_csv(tmp_path / "r2.csv")
+    assert found["parcellation"].tolist() == ["soft", "blocks", "tiny"]
+    assert found["low"].tolist() == pytest.approx([0.0, 0.1, 0.2])
+    assert set(scores().columns) == set(found.columns)
+    run("mini", "--where", "metric=r2", "--to", str(tmp_path / "r2.tex"))
+    assert "tiny & ridge & 0.300 & 0.200 to 0.400 & 24" in (tmp_path / "r2.tex").read_text()
+    run("mini", "--folds", "--to", str(tmp_path / "all.parquet"))
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "all.parquet"), scores(), check_exact=True)
+
+
 def test_best_says_how_many_were_left_out_and_where_to_look(root):
     text = run("mini", "--best").stdout
     assert "2 subjects were left out" in text

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from cortax.data.maps import find_maps, inventory, load_maps, open_maps
 from cortax.data.spaces import SPACES, Space, volume_space
 from cortax.errors import InputError
+from cortax.provenance.files import text_digest
 
 SPACE = Space("tiny", "surface", n_left=6, n_right=5)
 PATTERNS = {
@@ -66,8 +67,9 @@ def test_maps_come_back_as_they_were_written(cohort):
 def test_output_is_what_numpy_writes_and_the_same_every_time(cohort, tmp_path):
     root, out, _ = cohort
     (root / "sub-10/surf/lh.curv.npy").write_bytes(b"")
-    load(root, out)
-    names = ("maps.npy", "maps.json", "dropped.csv")
+    loaded = load(root, out)
+    assert text_digest((out / "inventory.txt").read_text()) == loaded.inventory_digest
+    names = ("maps.npy", "maps.json", "dropped.csv", "inventory.txt")
     first = [(out / name).read_bytes() for name in names]
     np.save(tmp_path / "numpy.npy", np.load(out / "maps.npy"))
     assert (tmp_path / "numpy.npy").read_bytes() == first[0]

@@ -312,6 +312,21 @@ def test_what_was_allocated_before_and_mapped_files_are_free(path, tmp_path):
     assert report.failed == []
 
 
+def test_what_blas_itself_needs_is_free():
+    code = """
+import numpy as np, scipy.linalg
+from cortax.grid.work.worker import Budget
+budget = Budget(40 * 10**6)  # enough for one of its two buffers
+budget.begin()
+square = np.eye(120)
+square @ square, scipy.linalg.cholesky(square)
+print(budget.held)
+"""
+    # A new process: forks of this one have the buffers that it has.
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert int(done.stdout) < 10**7
+
+
 def test_a_worker_that_does_not_give_back_makes_room_for_a_new_one(path):
     kept, units = [], units_of(10)
 

@@ -233,7 +233,7 @@ def test_other_warnings_are_not_swallowed():
     assert [f["message"] for f in cell.failures] == ["look here"] * 3
 
 
-@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("std::bad_alloc")])
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("std::bad_alloc"), SystemError("no exception set")])
 def test_memory_errors_are_left_to_the_caller(error):
     class Greedy(DummyClassifier):
         def fit(self, X, y, sample_weight=None):

@@ -5,23 +5,20 @@ from __future__ import annotations
 import io
 import re
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import nibabel as nib
 import numpy as np
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import ListedColormap, Normalize
-from matplotlib.figure import Figure
-from nilearn import plotting
-from nilearn.image import new_img_like
-from nilearn.surface import InMemoryMesh, PolyMesh, SurfaceImage
 from numpy.typing import NDArray
-from PIL import Image
 
 from cortax.brains.colours import colour_regions, winners
 from cortax.brains.surfaces import Hemisphere, hemispheres
 from cortax.data.spaces import Space
 from cortax.parcellation.atlas import Atlas
+
+# Nilearn and matplotlib take seconds to import, which every build would pay for the few jobs that draw.
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["draw_parcellation", "draw_values", "turnable"]
 
@@ -33,8 +30,8 @@ _nifti: Any = nib.nifti1
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#7A5C3E")
 DIVERGING = "PuOr_r"
 VIEWS = (("left", "lateral"), ("left", "medial"), ("right", "medial"), ("right", "lateral"))
-# Of the palette of a picture: a third of the bytes, and nobody sees it.
-N_COLOURS = 96
+# Of the palette of a picture: half the bytes, and nobody sees it.
+N_COLOURS = 256
 
 
 def draw_parcellation(atlas: Atlas) -> bytes | None:
@@ -45,12 +42,15 @@ def draw_parcellation(atlas: Atlas) -> bytes | None:
     bytes or None
         A PNG; None where neither a mesh nor a grid of its space is known.
     """
+    from matplotlib.colors import ListedColormap
+    from nilearn.plotting import plot_roi
+
     labels = winners(atlas)
     if atlas.space.kind == "volume":
         colours = colour_regions(labels, _grid_neighbours(atlas.space))
         # From 1: nilearn leaves 0 out.
         numbers = np.where(colours < 0, 0, colours % len(PALETTE) + 1).astype(np.float64)
-        return _cuts(atlas.space, numbers, plotting.plot_roi, ListedColormap(PALETTE), (1.0, len(PALETTE)))
+        return _cuts(atlas.space, numbers, plot_roi, ListedColormap(PALETTE), (1.0, len(PALETTE)))
     flat = hemispheres(atlas.space, labels.astype(np.float64))
     if not flat:
         return None
@@ -73,21 +73,26 @@ def draw_values(space: Space, values: Floats, label: str) -> bytes | None:
     label : str
         What the values are, with their unit.
     """
+    from nilearn.plotting import plot_stat_map
+
     limit = _limit(values)
     if space.kind == "volume":
-        return _cuts(space, values, plotting.plot_stat_map, DIVERGING, (-limit, limit), label)
+        return _cuts(space, values, plot_stat_map, DIVERGING, (-limit, limit), label)
     halves = hemispheres(space, values)
     return _views(halves, DIVERGING, (-limit, limit), label=label) if halves else None
 
 
 def turnable(space: Space, values: Floats, title: str) -> str | None:
     """Return a page of HTML with the brain that a mouse turns; None where no mesh is installed."""
+    from nilearn.plotting import view_surf
+    from nilearn.surface import InMemoryMesh, PolyMesh, SurfaceImage
+
     halves = hemispheres(space, values, "pial")
     if not halves:
         return None
     mesh = PolyMesh(**{half.side: InMemoryMesh(half.mesh.coordinates, half.mesh.faces) for half in halves})
     image = SurfaceImage(mesh, {half.side: np.nan_to_num(half.values).astype(np.float32) for half in halves})
-    view = plotting.view_surf(
+    view = view_surf(
         mesh,
         image,
         hemi="both",
@@ -112,12 +117,17 @@ def _limit(values: Floats) -> float:
 
 
 def _views(halves: list[Hemisphere], cmap: Any, limits: tuple[float, float], *, label: str | None) -> bytes:
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+    from matplotlib.figure import Figure
+    from nilearn.plotting import plot_surf
+
     figure = Figure(figsize=(9.6, 2.3))
     by_side = {half.side: half for half in halves}
     for place, (side, view) in enumerate(VIEWS):
         axes = figure.add_axes((0.22 * place, 0.0, 0.24, 0.92), projection="3d")
         half = by_side[side]
-        plotting.plot_surf(
+        plot_surf(
             (half.mesh.coordinates, half.mesh.faces),
             half.values,
             hemi=side,
@@ -145,6 +155,9 @@ def _cuts(
     space: Space, values: Floats, show: Any, cmap: Any, limits: tuple[float, float], label: str | None = None
 ) -> bytes:
     """Three cuts through the middle of what there is."""
+    from matplotlib.figure import Figure
+    from nilearn.image import new_img_like
+
     grid = np.nan_to_num(values).reshape(space.shape).astype(np.float32)
     image = _nifti.Nifti1Image(grid, np.array(space.affine))
     figure = Figure(figsize=(9.6, 3.2))
@@ -171,9 +184,15 @@ def _grid_neighbours(space: Space) -> list[tuple[Any, Any]]:
 
 
 def _png(figure: Figure) -> bytes:
+    from PIL import Image
+
     drawn = io.BytesIO()
     figure.savefig(drawn, format="png", dpi=100, metadata={"Software": None})
-    picture = Image.open(drawn).convert("RGB").quantize(N_COLOURS, dither=Image.Dither.NONE)
+    picture = (
+        Image.open(drawn)
+        .convert("RGB")
+        .quantize(N_COLOURS, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    )
     out = io.BytesIO()
     picture.save(out, format="PNG", optimize=True)
     return out.getvalue()

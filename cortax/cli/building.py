@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,6 +12,7 @@ from rich.table import Table
 
 from cortax import project
 from cortax.cli.app import app, console, study_path
+from cortax.cli.live import live_view
 from cortax.cli.looking import print_best
 from cortax.data.packages import fetch
 from cortax.data.simulate import simulate
@@ -80,11 +83,19 @@ def build(
     for path in paths:
         read_study(path)  # an error in a later study must not wait for the earlier ones
     with project.build_lock(root):
-        code = run_studies(root, os.pathsep.join(str(path.relative_to(root)) for path in paths))
+        code = _run(root, os.pathsep.join(str(path.relative_to(root)) for path in paths))
     if code:
         raise typer.Exit(code)
     for path in [] if restrict else paths:
         print_best(root, path.stem)
+
+
+def _run(root: Path, studies: str) -> int:
+    """Show in a terminal how far it is; a pipe or a file gets plain lines."""
+    if not sys.stdout.isatty() or console.is_dumb_terminal:
+        return run_studies(root, studies)
+    with live_view(root, console) as run:
+        return run_studies(root, studies, run)
 
 
 @app.command()

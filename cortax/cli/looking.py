@@ -94,7 +94,8 @@ def _print_changes(
         write_table(shown, to)
         print(f"{to}: {len(shown)} rows")
         return
-    print_table(shown.assign(change=[f"{value:+.3g}" for value in shown["change"]]))
+    # A change may be far below what three digits show; what is new or gone has none.
+    print_table(shown.assign(change=[f"{value:+.3g}" if pd.notna(value) else "" for value in shown["change"]]))
     console.print(f"\n{study}: {before.timestamp} ({before.caption}) -> {after.timestamp} ({after.caption})")
     console.print(f"of {len(new)} scores, folds and means, {n_same} are the same to the last digit")
     _print_reasons(reasons(root, before, after))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from cortax.errors import ProjectError
 from cortax.grid.failures import JobFailure, job_failure
 from cortax.grid.history import History
 from cortax.grid.planning.plan import JobSpec
+from cortax.grid.progress import Progress, note_progress
 from cortax.grid.work.running import clear_checkpoint, failed_units, finished_cells
 from cortax.project import jobs_folder
 from cortax.provenance import outputs
@@ -60,6 +62,9 @@ def not_loaded(method: str) -> ProjectError:
 _NO_SERVER = "the Exax server runs no job any more (a process of it was killed?); `cortax build` starts it again"
 
 
+_NOTED_EVERY = 0.2
+
+
 class Asking:
     """A build under way: every job of a plan is asked for in turn, and what came of it is noted.
 
@@ -75,6 +80,8 @@ class Asking:
         The project.
     job_error : type
         What Exax raises when a job fails.
+    expected : callable
+        Gives the seconds that a job is expected to take, for whoever watches.
 
     Attributes
     ----------
@@ -84,10 +91,18 @@ class Asking:
     """
 
     def __init__(
-        self, urd: Any, study: Study, specs: list[JobSpec], history: History, root: Path, job_error: type[Exception]
+        self,
+        urd: Any,
+        study: Study,
+        specs: list[JobSpec],
+        history: History,
+        root: Path,
+        job_error: type[Exception],
+        expected: Callable[[JobSpec], float],
     ) -> None:
         self._urd, self._study, self._specs, self._history, self._root = urd, study, specs, history, root
-        self._job_error = job_error
+        self._job_error, self._expected = job_error, expected
+        self._noted, self._cells = 0.0, 0
         self._standing: dict[str, str] = {}
         self._seconds: dict[str, list[float]] = {}
         self.dirty = self._find_dirty()
@@ -115,6 +130,7 @@ class Asking:
                     self._ask(number, possible)
                 except self._job_error as error:
                     self._fail(spec.name, error)
+            self._note(len(self._specs) + 1)
         except BaseException:
             self._urd.abort()
             raise
@@ -125,6 +141,7 @@ class Asking:
         why = self._history.why(spec, self._called(spec), jobs)
         if why:
             self._say(number, spec, why)
+        self._note(number, spec, runs=bool(why))
         started = time.monotonic()
         made = self._build(spec, jobs)
         if made.params.hash != self._history.code_key(spec.method):
@@ -145,6 +162,7 @@ class Asking:
                 print(f"       same results as {standing.id}: nothing below needs to run")
                 entry["same_as"] = standing.id
             self.built.ran[spec.name] = entry
+            self._cells += spec.work.n_cells if spec.work else 0
         self.built.jobs[spec.name] = str(made)
         self._standing[spec.name] = standing.id
 
@@ -188,6 +206,29 @@ class Asking:
         reasons = ", ".join(why[:3]) + (f" and {len(why) - 3} more" if len(why) > 3 else "")
         left = self._left(number)
         print(f"[{number}/{len(self._specs)}] {spec.name}: {reasons}{left}", flush=True)
+
+    def _note(self, number: int, spec: JobSpec | None = None, *, runs: bool = False) -> None:
+        """Tell whoever watches how far this is; jobs that are only linked pass too fast for each of them."""
+        now = time.time()
+        if spec is not None and not runs and now - self._noted < _NOTED_EVERY:
+            return
+        self._noted = now
+        built, left = self.built, [each for each in self._specs[number - 1 :] if each.name in self.dirty]
+        progress = Progress(
+            study=self._study.name,
+            n_jobs=len(self._specs),
+            n_ran=len(built.ran),
+            n_linked=len(built.jobs) - len(built.ran),
+            n_failed=len(built.failed),
+            n_skipped=len(built.skipped),
+            job=spec.name if spec else "",
+            runs=runs,
+            n_cells=spec.work.n_cells if spec and spec.work else 0,
+            cells_done=self._cells,
+            left=sum(map(self._expected, left)),
+            begun=now,
+        )
+        note_progress(self._root, progress)
 
     def _left(self, number: int) -> str:
         """Estimate the time left from how long such jobs took, in this build or the last."""

@@ -106,7 +106,7 @@ def build_study(
         save_settings(root)
         clear_scratch(engines_folder(root))
         costs = Costs(n_workers(root), measured_jobs(specs, history, study.name))
-        build = Asking(urd, study, costs.longest_first(specs), history, root, job_error)
+        build = Asking(urd, study, costs.longest_first(specs), history, root, job_error, costs.seconds)
         if build.dirty:
             _check(study, root)
         built = build.run()

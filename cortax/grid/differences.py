@@ -7,6 +7,8 @@ from typing import Any
 
 __all__ = ["option_differences"]
 
+MAX_ITEMS = 4
+
 
 def option_differences(where: str, old: Any, new: Any) -> list[str]:
     """Say what differs between two values of nested options, one option an item.
@@ -22,7 +24,8 @@ def option_differences(where: str, old: Any, new: Any) -> list[str]:
     if isinstance(old, list) and isinstance(new, list):
         said = [f"+ {_short(item)}" for item in new if item not in old]
         said += [f"- {_short(item)}" for item in old if item not in new]
-        return [f"option {where[1:]}: {', '.join(said) or 'another order'}"]
+        more = [f"and {len(said) - MAX_ITEMS} more"] if len(said) > MAX_ITEMS else []
+        return [f"option {where[1:]}: {', '.join([*said[:MAX_ITEMS], *more]) or 'another order'}"]
     return [f"option {where[1:]}: {_short(old)} -> {_short(new)}"]
 
 

@@ -192,7 +192,7 @@ def _results(folder: Path) -> dict[str, str]:
 
 
 def input_files(options: dict[str, Any], folder: Path | None = None) -> dict[str, str]:
-    """Return the digest of every input file that the options of a job name.
+    """Return the digest of every input file that the options of a job name, by path.
 
     Parameters
     ----------
@@ -201,7 +201,7 @@ def input_files(options: dict[str, Any], folder: Path | None = None) -> dict[str
     folder : Path, optional
         Its folder: there a job that reads images lists them one by one. Without that list they count as one.
     """
-    return dict(_input_files(options, folder))
+    return dict(sorted(_input_files(options, folder)))
 
 
 def _input_files(options: dict[str, Any], folder: Path | None) -> Iterator[tuple[str, str]]:

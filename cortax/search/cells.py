@@ -165,9 +165,10 @@ class SearchResult:
 def as_failure(error: Exception) -> Exception:
     """Return the error, which becomes a failure; or raise it as a MemoryError if it is one, in whatever words.
 
-    Memory is the runner's business: it tries such a cell again with more. `bad_alloc` is how C++ says it.
+    Memory is the runner's business: it tries such a cell again with more. `bad_alloc` is how C++ says it; compiled code
+    that could not even make its exception leaves a SystemError, which no data can cause.
     """
-    if isinstance(error, MemoryError) or "bad_alloc" in str(error):
+    if isinstance(error, (MemoryError, SystemError)) or "bad_alloc" in str(error):
         raise MemoryError(str(error)) from error
     return error
 

@@ -172,7 +172,9 @@ def ray_nodes(place: Path) -> Iterator[Any]:
 @contextmanager
 def dask_worker(address: str, scratch: Path) -> Iterator[subprocess.Popen[bytes]]:
     command = [sys.executable, "-m", "distributed.cli.dask_worker", address, "--nthreads", "1", "--no-dashboard"]
-    with subprocess.Popen([*command, "--local-directory", scratch], stderr=subprocess.DEVNULL) as process:
+    command += ["--local-directory", str(scratch)]
+    # Elsewhere: what lies here would be imported before what PYTHONPATH says.
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL, cwd=scratch) as process:
         try:
             yield process
         finally:

@@ -3,6 +3,8 @@
 import pandas as pd
 import pytest
 
+pytestmark = pytest.mark.slow
+
 STUDY = "studies/mini.toml"
 SECTION = "\n[comparisons]\nn_bootstrap = 30\n"
 PIPELINE = '[pipelines.short]\nkind = "ridge"\nn_configs = 2\nparcellations = ["soft"]\n\n[evaluate]'

@@ -4,6 +4,9 @@ import json
 
 import numpy as np
 import pandas as pd
+import pytest
+
+pytestmark = pytest.mark.slow
 
 STUDY = "studies/mini.toml"
 MORE = """

@@ -2,11 +2,14 @@
 
 import numpy as np
 import pandas as pd
+import pytest
 from nilearn.surface import load_surf_data
 
 from cortax.importance.store import open_importance
 from cortax.parcellation.atlas import open_atlas
 from cortax.search.store_evaluation import open_evaluation
+
+pytestmark = pytest.mark.slow
 
 STUDY = "studies/mini.toml"
 TREES = """

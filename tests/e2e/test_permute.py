@@ -2,6 +2,9 @@
 
 import numpy as np
 import pandas as pd
+import pytest
+
+pytestmark = pytest.mark.slow
 
 STUDY = "studies/mini.toml"
 OLD = '[targets.old]\nkind = "regression"\ncolumn = "age"\n\n'

@@ -8,45 +8,9 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from documents import assert_shape, transcripts
 
 SOURCE = Path(__file__).resolve().parents[2]
-
-
-def _shape(line):
-    """A line without what may differ from run to run: numbers, widths, estimates."""
-    line = re.sub(r"\x1b\[[0-9;]*[mK]", "", line)
-    line = re.sub(r" ?\(about [^)]*left\)", "", line)
-    line = re.sub(r"-?\d+(\.\d+)*", "N", line)
-    line = re.sub(r"\bN (seconds?|minutes?)", "N seconds", line)
-    line = re.sub(r"\s+", " ", line).strip()
-    # Exax calls a job that took a while MAKE, and tells its time elsewhere.
-    return re.sub(r"(MAKE mainN|DONE mainN N seconds)$", "DONE mainN", line)
-
-
-def _transcripts(text):
-    """Pairs of a command and the lines that the README shows of its output."""
-    found = []
-    for block in re.findall(r"```console\n(.*?)```", text, re.S):
-        for line in block.splitlines():
-            if line.startswith("$ "):
-                found.append((line[2:], []))
-            else:
-                found[-1][1].append(line)
-    return found
-
-
-def _assert_shape(shown, printed, command):
-    printed = [_shape(line) for line in printed]
-    at, gap = 0, False
-    for line in shown:
-        if line == "...":
-            gap = True
-            continue
-        wanted = _shape(line)
-        where = next((i for i in range(at, len(printed)) if printed[i] == wanted), None)
-        assert where is not None, f"$ {command}\nnever printed: {wanted}\n" + "\n".join(printed)
-        assert gap or where == at, f"$ {command}\nbefore {wanted!r}: {printed[at:where]}"
-        at, gap = where + 1, False
 
 
 @pytest.fixture(scope="module")
@@ -77,12 +41,13 @@ def test_the_readme_is_true(clone):
     assert built.returncode == 0, built.stdout[-4000:] + built.stderr[-4000:]
     assert "lottery" in built.stdout
     assert "SIMULATED" in built.stdout
-    transcripts = _transcripts((clone / "README.md").read_text())
-    assert len(transcripts) >= 8
-    for command, shown in transcripts:
+    blocks = re.findall(r"```console\n(.*?)```", (clone / "README.md").read_text(), re.S)
+    commands = [found for block in blocks for found in transcripts(block)]
+    assert len(commands) >= 8
+    for command, shown in commands:
         done = subprocess.run(command, shell=True, cwd=clone, env=env, capture_output=True, text=True)
         assert done.returncode == 0, f"$ {command}\n{done.stdout}{done.stderr}"
-        _assert_shape(shown, done.stdout.splitlines(), command)
+        assert_shape(shown, done.stdout.splitlines(), command)
 
 
 def test_the_overview_names_every_file():

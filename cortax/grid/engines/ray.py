@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import socket
 from collections.abc import Callable, Sequence
@@ -75,6 +76,9 @@ def start(setup: Setup) -> _Ray:
     """
     if ray.is_initialized():
         raise ProjectError("this process is connected to a Ray cluster already: call ray.shutdown() first")
+    # Ray would do it by `sys.stderr`, which in a job of Exax has no file number.
+    if not faulthandler.is_enabled():
+        faulthandler.enable(2, all_threads=False)
     address = os.environ.get("CORTAX_RAY_ADDRESS")
     return _connect(address) if address else _start_here(setup)
 

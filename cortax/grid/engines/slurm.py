@@ -78,7 +78,12 @@ class _Slurm:
             log_directory=str(self._scratch.path),
             local_directory=str(self._scratch.path),
             death_timeout=setup.seconds,
-            scheduler_options={"host": os.environ.get("CORTAX_SLURM_HOST") or socket.gethostname(), "dashboard": False},
+            scheduler_options={
+                "host": os.environ.get("CORTAX_SLURM_HOST") or socket.gethostname(),
+                "dashboard": False,
+                # Without one it still serves HTTP, at a port that another build may have.
+                "dashboard_address": "127.0.0.1:0",
+            },
         )
         # What Dask submits in the background fails in silence.
         script = self._scratch.path / "job.sh"

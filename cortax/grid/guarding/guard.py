@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,7 @@ _LOOK_EVERY = 5.0
 _KILLED = {signal.SIGKILL, signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL, signal.SIGFPE}
 
 
-def run_studies(root: Path, studies: str) -> int:
+def run_studies(root: Path, studies: str, run: Callable[..., subprocess.Popen[bytes]] = ax) -> int:
     """Build studies with Exax's own command, and go on where a kill interrupted them.
 
     A build that ends by itself, well or not, is not repeated; neither is one that somebody asked to stop.
@@ -37,6 +38,8 @@ def run_studies(root: Path, studies: str) -> int:
         The project, whose build lock is held.
     studies : str
         The study files, as CORTAX_STUDIES has them.
+    run : callable
+        Starts `ax`, and may show what it prints in another way.
 
     Returns
     -------
@@ -62,7 +65,7 @@ def run_studies(root: Path, studies: str) -> int:
                 raise
             continue
         servers = live_servers(root)
-        code = _watch(ax(root, "run", "studies", env={"CORTAX_STUDIES": studies}), servers, _Stillness(root))
+        code = _watch(run(root, "run", "studies", env={"CORTAX_STUDIES": studies}), servers, _Stillness(root))
         killed = _killed(root, code, servers)
         if not killed:
             return code if code >= 0 else 128 - code

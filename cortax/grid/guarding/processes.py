@@ -13,7 +13,18 @@ from pathlib import Path
 
 from cortax.project import jobs_folder, lock_holder
 
-__all__ = ["Process", "boards", "builders", "end", "is_alive", "left_behind", "live_servers", "lost_parts", "works"]
+__all__ = [
+    "Process",
+    "boards",
+    "builders",
+    "end",
+    "is_alive",
+    "left_behind",
+    "live_servers",
+    "lost_parts",
+    "memory_of",
+    "works",
+]
 
 # What Exax calls its processes. A person's own, such as a shell in a job's folder, is called otherwise, and so is
 # what belongs to an `ax run`.
@@ -103,6 +114,19 @@ def left_behind(root: Path) -> list[Process]:
     # What a job started is found by the session of its dead server, whatever it is called.
     sessions = {p.session for p in lost if not _exists(p.session)}
     return [p for p in here if p in lost or p.session in sessions]
+
+
+def memory_of(root: Path) -> int:
+    """Return the bytes that all processes of a project hold together; what they share is counted once."""
+    return sum(_share(process.pid) for process, folder in _processes() if _is_in(root, folder))
+
+
+def _share(pid: int) -> int:
+    with suppress(OSError):
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) * 1024
+    return 0
 
 
 def _is_in(root: Path, folder: Path) -> bool:

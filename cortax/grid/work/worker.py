@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import threadpoolctl
+from scipy.linalg.blas import dgemm
 
 from cortax.errors import ProjectError
 from cortax.grid.work.units import Outcome
@@ -42,6 +43,7 @@ class Budget:
 
     def __init__(self, allowed: int) -> None:
         self.allowed = allowed
+        _fill_buffers()
         self._hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
         self._pages = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
         self._data, self.resident = self._allocated()
@@ -82,6 +84,13 @@ class Budget:
         """Bytes of private writable memory, which is what the limit counts, and of memory in use."""
         pages = os.pread(self._pages, 200, 0).split()
         return int(pages[5]) * _PAGE, int(pages[1]) * _PAGE
+
+
+def _fill_buffers() -> None:
+    """Have numpy's and scipy's OpenBLAS take the 32 MiB that each works with: where it gets none it tries for ever."""
+    square = np.ones((256, 256))  # large enough for the way that needs them
+    np.dot(square, square)
+    dgemm(1.0, square, square)
 
 
 def check_threads() -> dict[str, int]:

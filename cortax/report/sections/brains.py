@@ -15,9 +15,9 @@ from cortax.report.material import MadeJob, Material
 __all__ = ["section"]
 
 # Each that turns is two to three megabytes of page.
-MAX_TURNING = 2
+MAX_TURNING = 1
 # Bytes of pictures of regions; those of more parcellations stay in their jobs.
-MAX_BYTES = 4_000_000
+MAX_BYTES = 1_000_000
 # So many regions of each target, kind and map are listed.
 MAX_REGIONS = 10
 MAX_ROWS = 10_000

@@ -14,7 +14,7 @@ from cortax.report.material import MadeJob, Material
 __all__ = ["section"]
 
 # So many differences are drawn a target and kind, and so many rows of a table are sent to a browser.
-MAX_DRAWN, MAX_ROWS = 20, 20_000
+MAX_DRAWN, MAX_ROWS, MAX_LETTERS = 20, 5_000, 48
 LEVEL = 0.05
 
 _SHOWN = (
@@ -77,9 +77,14 @@ def _draw(rows: pd.DataFrame, target: str) -> Figure:
     kinds = list(dict.fromkeys(rows["kind"]))
     parts = {kind: _clearest(rows[rows["kind"] == kind]) for kind in kinds}
     longest = max(map(len, parts.values()))
-    figure = new_figure(11, 0.8 + 0.2 * longest)
+    height = 1.0 + 0.2 * longest
+    figure = new_figure(11, height)
+    # Places by hand: to lay out so many words takes longer than to draw them.
+    figure.set_layout_engine("none")
+    places = {"left": 0.24, "right": 0.99, "wspace": 0.95, "top": 1 - 0.3 / height, "bottom": 0.55 / height}
+    panels = figure.subplots(1, len(kinds), squeeze=False, gridspec_kw=places)[0]
     metric = rows["metric"].iloc[0]
-    for axes, (kind, part) in zip(figure.subplots(1, len(kinds), squeeze=False)[0], parts.items(), strict=True):
+    for axes, (kind, part) in zip(panels, parts.items(), strict=True):
         _forest(axes, part, longest)
         axes.set_title(f"{kind}: {len(part)} of {(rows['kind'] == kind).sum()}", fontsize=9)
         axes.set_xlabel(f"difference in {metric}, first - second")
@@ -108,7 +113,9 @@ def _forest(axes: Any, rows: pd.DataFrame, longest: int) -> None:
     is_clear = (rows["p_fdr"] <= LEVEL).to_numpy()
     faces = [COLOURS[0] if clear else "white" for clear in is_clear]
     axes.scatter(rows["difference"], places, s=24, facecolors=faces, edgecolors=COLOURS[0], zorder=3)
-    axes.set_yticks(places, [_pair(row) for row in rows.to_dict("records")], fontsize=7)
+    names = [_pair(row) for row in rows.to_dict("records")]
+    shown = [name if len(name) <= MAX_LETTERS else f"{name[: MAX_LETTERS - 1]}\u2026" for name in names]
+    axes.set_yticks(places, shown, fontsize=7)
     axes.set_ylim(-0.8, longest - 0.2)
 
 

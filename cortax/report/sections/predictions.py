@@ -11,14 +11,12 @@ from sklearn.calibration import calibration_curve
 from sklearn.metrics import roc_curve
 
 from cortax.report.blocks import Choice, Figure, Section
-from cortax.report.figures import COLOURS, as_svg, new_figure
+from cortax.report.figures import COLOURS, as_pixels, as_svg, new_figure
 from cortax.report.material import Material
 
 __all__ = ["section"]
 
 Floats = npt.NDArray[np.float64]
-# More points than these are drawn as pixels.
-MANY_POINTS = 1000
 N_BINS = 8
 
 
@@ -57,12 +55,12 @@ def _where(target: str, best: Any) -> str:
 def _regression(truth: Floats, predicted: Floats, where: str) -> Figure:
     figure = new_figure(7.5, 3)
     left, right = figure.subplots(1, 2)
-    pixels = len(truth) > MANY_POINTS
-    left.scatter(predicted, truth, s=10, alpha=0.6, color=COLOURS[0], rasterized=pixels, linewidths=0)
+    behind = [as_pixels(axes, len(truth)) for axes in (left, right)]
+    left.scatter(predicted, truth, s=10, alpha=0.6, color=COLOURS[0], zorder=behind[0], linewidths=0)
     ends = [min(predicted.min(), truth.min()), max(predicted.max(), truth.max())]
     left.plot(ends, ends, color="#444444", linewidth=1, linestyle="--")
     left.set(xlabel="predicted out of fold", ylabel="observed")
-    right.scatter(predicted, truth - predicted, s=10, alpha=0.6, color=COLOURS[0], rasterized=pixels, linewidths=0)
+    right.scatter(predicted, truth - predicted, s=10, alpha=0.6, color=COLOURS[0], zorder=behind[1], linewidths=0)
     right.axhline(0, color="#444444", linewidth=1, linestyle="--")
     right.set(xlabel="predicted out of fold", ylabel="residual: observed - predicted")
     r = np.corrcoef(predicted, truth)[0, 1] if predicted.std() > 0 else np.nan

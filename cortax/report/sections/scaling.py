@@ -11,15 +11,13 @@ import numpy as np
 import pandas as pd
 
 from cortax.report.blocks import Block, Choice, Figure, Section, Text, job_link
-from cortax.report.figures import as_svg, log_axis, marks_of, new_figure, put_legend
+from cortax.report.figures import as_pixels, as_png, as_svg, log_axis, marks_of, new_figure, put_legend
 from cortax.report.material import MadeJob, Material
 
 __all__ = ["section"]
 
 # So many different sizes make a curve.
 MIN_SIZES = 3
-# Points beyond these are drawn as pixels.
-MANY_POINTS = 300
 RANKS = {"across": "mean over pipelines", "inter": "all pairs of parcellation and pipeline"}
 
 
@@ -66,11 +64,11 @@ def _draw_ranks(rows: pd.DataFrame, fit: Mapping[str, Any] | None, title: str, c
     figure = new_figure(7.5, 3.6)
     axes = figure.subplots()
     law = fit["law"] if fit else None
-    pixels = len(rows) > MANY_POINTS
+    behind = as_pixels(axes, len(rows))
     for name, (colour, marker) in marks_of(list(dict.fromkeys(rows[what]))).items():
         some = rows[rows[what] == name]
-        axes.vlines(some["size"], some["low"], some["high"], color=colour, linewidth=0.8, alpha=0.5, rasterized=pixels)
-        axes.scatter(some["size"], some["mean_rank"], s=26, color=colour, marker=marker, label=name, rasterized=pixels)
+        axes.vlines(some["size"], some["low"], some["high"], color=colour, linewidth=0.8, alpha=0.5, zorder=behind)
+        axes.scatter(some["size"], some["mean_rank"], s=26, color=colour, marker=marker, label=name, zorder=behind)
         if law:
             ends = np.array(law["region"], dtype=np.float64)
             exponent = law["intercept"] + law["slope"] * np.log10(ends) + law.get(f"{what}[{name}]", 0.0)
@@ -118,11 +116,12 @@ def _curves(material: Material) -> tuple[tuple[str, Figure], ...]:
 def _curve(target: str, rows: pd.DataFrame, marks: Mapping[str, tuple[str, str]]) -> Figure:
     figure = new_figure(7.5, 3)
     axes = figure.subplots()
-    metric, pixels = rows["metric"].iloc[0], len(rows) > MANY_POINTS
+    metric, behind = rows["metric"].iloc[0], as_pixels(axes, len(rows))
     for name, some in rows.groupby("pipeline", sort=False):
         colour, marker = marks[str(name)]
-        axes.vlines(some["size"], some["low"], some["high"], color=colour, linewidth=0.8, alpha=0.5, rasterized=pixels)
-        axes.scatter(some["size"], some["value"], s=22, color=colour, marker=marker, label=name, rasterized=pixels)
+        if behind > 0:
+            axes.vlines(some["size"], some["low"], some["high"], color=colour, linewidth=0.8, alpha=0.5)
+        axes.scatter(some["size"], some["value"], s=22, color=colour, marker=marker, label=name, zorder=behind)
     log_axis(axes.xaxis, rows["size"])
     axes.set(xlabel="number of regions (log scale)", ylabel=f"{metric}, mean over folds")
     put_legend(axes, "pipeline")
@@ -132,5 +131,6 @@ def _curve(target: str, rows: pd.DataFrame, marks: Mapping[str, tuple[str, str]]
         f"{rows['value'].min():.3f} to {rows['value'].max():.3f}; the highest is of {best['parcellation']} "
         f"({int(best['size'])} regions) by {best['pipeline']}."
     )
-    caption = f"{html.escape(target)}: each parcellation and pipeline, with its interval."
-    return Figure(as_svg(figure, alt), caption)
+    sure = "with its interval" if behind > 0 else "whose intervals are in the table of all scores"
+    caption = f"{html.escape(target)}: each parcellation and pipeline, {sure}."
+    return Figure((as_svg if behind > 0 else as_png)(figure, alt), caption)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import html
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure as Canvas
 
 from cortax.report.blocks import Block, Figure, Section, Sheet, Text, html_table, job_link
 from cortax.report.figures import HEAT, as_png, as_svg, new_figure
 from cortax.report.material import Material
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Canvas
 
 __all__ = ["section"]
 
@@ -87,7 +89,7 @@ def _heat_map(scores: pd.DataFrame, pipeline: str, limits: Mapping[str, tuple[fl
             for name in ("value", "low", "high")
         }
         _panel(figure, axes, tables, limits.get(metric, (0.0, 1.0)), metric, n_cells)
-        axes.set_yticks(range(len(parcellations)), parcellations if place == 0 else [""] * len(parcellations))
+        axes.set_yticks(range(len(parcellations)) if place == 0 else [], parcellations if place == 0 else [])
         axes.tick_params(axis="y", labelsize=SMALL if n_cells > WITH_VALUES else None)
         axes.set(xlabel="target", ylabel="parcellation" if place == 0 else "")
     caption = f"{html.escape(pipeline)}: mean over folds of each parcellation and target"

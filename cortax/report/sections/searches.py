@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -77,9 +77,16 @@ def _words(config: dict[str, Any]) -> str:
     )
 
 
+def _plain(configs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Parameters that are not always numbers as text, so that None and lists can be counted too."""
+    numbers = (int, float, type(None))
+    texts = {name for config in configs for name, value in config.items() if not isinstance(value, numbers)}
+    return [{name: str(value) if name in texts else value for name, value in config.items()} for config in configs]
+
+
 def _spread(pipeline: str, chosen: pd.DataFrame) -> Figure | None:
     """Draw how often each value of each parameter was chosen; nothing where all are one."""
-    table = pd.DataFrame(list(chosen["configuration"]))
+    table = pd.DataFrame(_plain(list(chosen["configuration"])))
     names = [name for name in table.columns if table[name].nunique() > 1]
     if not names:
         return None

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from cortax.report.blocks import Block, Choice, Figure, Section, Sheet, Text
-from cortax.report.figures import as_svg, marks_of, new_figure, put_legend
+from cortax.report.figures import as_pixels, as_svg, marks_of, new_figure, put_legend
 from cortax.report.material import Material
 
 __all__ = ["section"]
@@ -95,9 +95,8 @@ def _panel(axes: Any, rows: pd.DataFrame, targets: Sequence[str], strategies: Se
     place = {target: -k for k, target in enumerate(targets)}
     singles = rows.drop_duplicates("target")
     at = np.repeat([place[target] for target in singles["target"]], [len(found) for found in singles["members"]])
-    axes.scatter(
-        np.concatenate(list(singles["members"])), at, s=14, color="#8c8c8c", linewidths=0, label="single parcellation"
-    )
+    behind, values = as_pixels(axes, len(at)), np.concatenate(list(singles["members"]))
+    axes.scatter(values, at, s=14, color="#8c8c8c", linewidths=0, label="single parcellation", zorder=behind)
     step = 0.7 / max(len(strategies), 1)
     for k, (name, (colour, marker)) in enumerate(marks_of(strategies).items()):
         some = rows[rows["strategy"] == name]

@@ -6,7 +6,6 @@ import html
 
 import numpy as np
 import pandas as pd
-from matplotlib.colors import BoundaryNorm, ListedColormap
 
 from cortax.report.blocks import Block, Figure, Section, Text, Warned, small_table
 from cortax.report.figures import as_svg, new_figure
@@ -68,6 +67,8 @@ def _left_out(material: Material) -> list[Block]:
 
 
 def _folds(material: Material) -> Figure:
+    from matplotlib.colors import BoundaryNorm, ListedColormap
+
     folds, groups = material.folds, material.cohort.groups
     _, codes = np.unique(groups, return_inverse=True)
     first = folds.test[folds.repeat == 0].argmax(axis=0)

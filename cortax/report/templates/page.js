@@ -16,8 +16,16 @@ const element = (name, attributes, ...children) => {
   return made;
 };
 
-function sheet(box) {
-  const data = JSON.parse(document.getElementById(box.id + "-data").textContent);
+// Large tables are JSON in gzip in base64.
+async function dataOf(box) {
+  const text = document.getElementById(box.id + "-data").textContent;
+  if (text.startsWith("{")) return JSON.parse(text);
+  const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return JSON.parse(await new Response(stream).text());
+}
+
+function sheet(box, data) {
   const columns = data.columns;
   const hidden = new Set(Object.values(data.jobs));
   const shown = columns.map((_, k) => k).filter((k) => !hidden.has(columns[k].name));
@@ -113,6 +121,7 @@ function choice(box) {
   show();
 }
 
-document.querySelectorAll(".sheet").forEach(sheet);
 document.querySelectorAll(".choice").forEach(choice);
-document.documentElement.dataset.ready = "yes";
+Promise.all([...document.querySelectorAll(".sheet")].map(async (box) => sheet(box, await dataOf(box)))).then(() => {
+  document.documentElement.dataset.ready = "yes";
+});
