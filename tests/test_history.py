@@ -167,6 +167,13 @@ def test_a_finished_job_is_found_whatever_its_inputs(workdir):
     assert history.found(JobSpec("any", "square", OPTIONS), {"load": "main-4"}) is None
 
 
+@pytest.mark.parametrize("without", [{"tune": None}, {"inner": []}])
+def test_an_input_that_a_job_does_without_makes_no_difference(workdir, without):
+    workdir.job(0, jobs={"load": "main-3"} | without)
+    assert workdir.history().found(JobSpec("any", "square", OPTIONS), {"load": "main-3"}).id == "main-0"
+    assert workdir.why({"load": "main-3"}) == []
+
+
 def test_a_job_of_this_build_is_found_at_once(workdir):
     history = workdir.history()
     assert not history.finished(JobSpec("any", "square", OPTIONS))

@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -164,7 +164,7 @@ class History:
 
     def found(self, spec: JobSpec, jobs: dict[str, Any]) -> Past | None:
         """Return the newest job that is reused for this key, if there is one."""
-        alike = [past for past in self._alike(spec) if past.setup["jobs"] == jobs]
+        alike = [past for past in self._alike(spec) if _given(past.setup["jobs"]) == _given(jobs)]
         return alike[-1] if alike else None
 
     def _alike(self, spec: JobSpec) -> list[Past]:
@@ -250,3 +250,8 @@ def _repair(damaged: Past, good: Past) -> bool:
             os.utime(temporary, ns=(int(recorded["mtime_ns"]), int(recorded["mtime_ns"])))
             temporary.replace(target)
     return not outputs.damage(damaged.folder, deep_below=math.inf, results_only=True)
+
+
+def _given(jobs: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out the inputs that a job does without: Exax notes them as None or empty, a plan not at all."""
+    return {slot: found for slot, found in jobs.items() if found}

@@ -117,6 +117,8 @@ def _start_here(setup: Setup) -> DaskEngine:
         memory_limit=None,
         host="127.0.0.1",
         dashboard_address=None,
+        # Without a dashboard it still serves HTTP, at a port that another build may have.
+        scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
         local_directory=str(scratch.path),
         silence_logs=logging.CRITICAL,
     )

@@ -81,7 +81,7 @@ class _Slurm:
             scheduler_options={
                 "host": os.environ.get("CORTAX_SLURM_HOST") or socket.gethostname(),
                 "dashboard": False,
-                # Without one it still serves HTTP, at a port that another build may have.
+                # Without a dashboard it still serves HTTP, at a port that another build may have.
                 "dashboard_address": "127.0.0.1:0",
             },
         )

@@ -90,6 +90,8 @@ class _Maker:
             "inner": [_inner_name(part) for _, part, _ in parts if slot == "inner"],
         }
         options = {
+            "choose": "best",  # of stacked models alone, as are scorers
+            "scorers": {},
             **self._study.evaluate.model_dump(exclude={"choose"}),
             "members": [f"{each.parcellation}/{each.pipeline}" for each in members],
             "parts": [self._about(*place) for place in parts],
