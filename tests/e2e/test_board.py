@@ -16,6 +16,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+pytestmark = pytest.mark.slow
+
 # With a terminal of its own, as a shell gives it to a command: what is typed becomes signals.
 IN_TERMINAL = (
     "import fcntl, os, termios; os.setsid(); fcntl.ioctl(0, termios.TIOCSCTTY, 0)\nfrom cortax.cli import main; main()"

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 
 def _slow_evaluate(project):
     """Make `evaluate` wait before its cells, so that there is time to harm it."""

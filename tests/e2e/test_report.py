@@ -1,5 +1,9 @@
 """The page of a study: written by its build, and another style of it runs nothing else."""
 
+import pytest
+
+pytestmark = pytest.mark.slow
+
 
 def test_a_change_of_style_runs_the_report_alone(project):
     project.edit("studies/mini.toml", "enabled = false", "enabled = true")
