@@ -86,8 +86,9 @@ def edited(project):
 def test_a_terminal_shows_how_far_a_build_is_and_what_it_prints(edited):
     text = edited.terminal.text
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
-    assert re.search(r"mini ━+\S* 9/12 jobs: 0 ran, 9 linked, 3 left", plain), plain
-    assert re.search(r"evaluate/blocks/ridge: \d+ s, [06] of 6 cells", plain), plain
+    # It draws four times a second: which of its states it shows depends on the machine.
+    assert re.search(r"mini ━+\S* (9|10|11)/12 jobs: [012] ran, 9 linked, [123] left", plain), plain
+    assert re.search(r"evaluate/(blocks|soft)/ridge: \d+ s, [06] of 6 cells", plain), plain
     assert re.search(r"about \d+ s left   (\d+ MB|\d\.\d GB)", plain), plain
     assert re.search(r"12/12 jobs: 3 ran, 9 linked, 0 left", plain), plain
     lines = [line.strip() for line in re.split(r"[\r\n]+", plain)]
