@@ -68,12 +68,12 @@ def study(n_parcellations: int) -> tuple[str, int]:
 
 
 def results_of(root: Path) -> tuple[dict[str, str], bytes]:
-    """Return the digest of every job's results, by its name, and the score table as it is on disk."""
+    """Return the digest of every job's results but the page's, by its name, and the score table as it is on disk."""
     log = json.loads((root / "results/storm/build.json").read_text())
     jobs = root / "workdirs" / "main"
-    digests = {
-        name: json.loads((jobs / job / "outputs.json").read_text())["digest"] for name, job in log["jobs"].items()
-    }
+    # The page tells when and by which job each result was made, and how long that took.
+    made = {name: job for name, job in log["jobs"].items() if name != "report"}
+    digests = {name: json.loads((jobs / job / "outputs.json").read_text())["digest"] for name, job in made.items()}
     return digests, (root / "results/storm/scores.parquet").read_bytes()
 
 
