@@ -4,17 +4,14 @@ from pathlib import Path
 
 from accelerator import status
 
-from cortax.cohort import open_cohort, open_targets, rows_of
-from cortax.data.regions import open_regions
-from cortax.folds import open_folds
 from cortax.grid.engines.capsule_evaluation import write_evaluation_capsule
 from cortax.grid.planning.costs import batch_seconds
 from cortax.grid.work.cells import collect_cells, run_cells
 from cortax.intervals import score_targets
 from cortax.provenance import outputs
 from cortax.provenance.closure import check_class_code, manifest
-from cortax.search.cells import Problem
 from cortax.search.evaluations import collect_evaluations
+from cortax.search.opening import open_problem
 from cortax.search.pipelines import pipeline_kind
 from cortax.search.refit import evaluate_batch
 from cortax.search.solvers import plan_batches, solver_modules
@@ -48,23 +45,19 @@ def prepare():
     for source in (jobs.regions, jobs.split, *jobs.targets, jobs.tune):
         outputs.check(source.path)
     _check_code()
-    cohort, folds = open_cohort(jobs.split.path), open_folds(jobs.split.path)
-    regions, search = open_regions(jobs.regions.path), open_search(jobs.tune.path)
-    targets = open_targets([source.path for source in jobs.targets], cohort)
-    problem = Problem(
-        regions=regions.values[rows_of(cohort, regions.subjects, f"job {jobs.regions}")],
-        targets=targets.values,
-        tasks=targets.tasks,
-        names=targets.names,
-        folds=folds,
+    search = open_search(jobs.tune.path)
+    opened = open_problem(
+        jobs.split.path,
+        jobs.regions.path,
+        [source.path for source in jobs.targets],
+        search.configs.__getitem__,
         kind=search.pipeline["kind"],
-        configs=search.configs,
-        confounds=cohort.confounds,
         seed=search.pipeline["seed"],
         plain=search.pipeline["solver"] == "scikit-learn",
     )
+    problem = opened.problem
     batches = [batch for batch in plan_batches(problem) if options.fold in (None, batch.outer)]
-    return problem, search, batches, cohort.groups, regions.columns
+    return problem, search, batches, opened.cohort.groups, opened.columns
 
 
 def analysis(sliceno, slices, job, prepare_res):
@@ -79,8 +72,7 @@ def analysis(sliceno, slices, job, prepare_res):
             problem,
             batch,
             pipeline,
-            scores={t: search.scores[t, batch.outer] for t in batch.targets},
-            configs={t: search.configs_of(t, batch.outer, problem.tasks[t]) for t in batch.targets},
+            **search.found_of(batch, problem.tasks),
             rule=options.choose,
         )
 

@@ -4,9 +4,6 @@ from pathlib import Path
 
 from accelerator import status
 
-from cortax.cohort import open_cohort, open_targets, rows_of
-from cortax.data.regions import open_regions
-from cortax.folds import open_folds
 from cortax.grid.engines.capsule_importance import write_chosen_capsule, write_kept_capsule
 from cortax.grid.work.cells import collect_cells, run_cells
 from cortax.importance.cells import importance_of_chosen, importance_of_kept
@@ -14,7 +11,8 @@ from cortax.importance.found import collect_importance
 from cortax.importance.store import read_importance, save_importance, write_importance
 from cortax.provenance import outputs
 from cortax.provenance.closure import check_class_code, manifest
-from cortax.search.cells import Batch, Problem
+from cortax.search.cells import Batch
+from cortax.search.opening import open_problem
 from cortax.search.pipelines import pipeline_kind
 from cortax.search.solvers import plan_batches
 from cortax.search.store import open_search
@@ -43,27 +41,22 @@ def prepare():
         outputs.check(source.path)
     search = open_search(jobs.tune.path)
     check_class_code(_estimators(search).values(), options.code)
-    cohort, folds = open_cohort(jobs.split.path), open_folds(jobs.split.path)
-    regions = open_regions(jobs.regions.path)
-    targets = open_targets([source.path for source in jobs.targets], cohort)
-    problem = Problem(
-        regions=regions.values[rows_of(cohort, regions.subjects, f"job {jobs.regions}")],
-        targets=targets.values,
-        tasks=targets.tasks,
-        names=targets.names,
-        folds=folds,
+    opened = open_problem(
+        jobs.split.path,
+        jobs.regions.path,
+        [source.path for source in jobs.targets],
+        search.configs.__getitem__,
         kind=search.pipeline["kind"],
-        configs=search.configs,
-        scorers=dict(options.scorers),
-        confounds=cohort.confounds,
         seed=search.pipeline["seed"],
         plain=search.pipeline["solver"] == "scikit-learn",
+        scorers=options.scorers,
     )
+    problem = opened.problem
     batches = [batch for batch in plan_batches(problem) if options.fold in (None, batch.outer)]
     if not jobs.evaluate:
         # A refit shares little with others: the smaller the batches, the more workers have something to do.
         batches = [Batch(batch.outer, (target,)) for batch in batches for target in batch.targets]
-    return problem, search, batches, regions.columns
+    return problem, search, batches, opened.columns
 
 
 def _ways(problem, search, batches):
@@ -83,8 +76,7 @@ def _ways(problem, search, batches):
             problem,
             batch,
             pipeline,
-            scores={t: search.scores[t, batch.outer] for t in batch.targets},
-            configs={t: search.configs_of(t, batch.outer, problem.tasks[t]) for t in batch.targets},
+            **search.found_of(batch, problem.tasks),
             n_repeats=n_repeats,
             rule=options.choose,
         )

@@ -4,18 +4,16 @@ from pathlib import Path
 
 from accelerator import status
 
-from cortax.cohort import open_cohort, open_targets, rows_of
-from cortax.data.regions import open_regions
-from cortax.folds import open_folds
 from cortax.grid.engines.capsule_search import write_search_capsule
 from cortax.grid.planning.costs import batch_seconds
 from cortax.grid.work.cells import collect_cells, run_cells
 from cortax.provenance import outputs
 from cortax.provenance.closure import check_class_code, manifest
-from cortax.search.cells import Problem, collect
+from cortax.search.cells import collect
+from cortax.search.opening import open_problem
 from cortax.search.pipelines import pipeline_kind
 from cortax.search.solvers import plan_batches, search_batch, solver_modules, warm_up
-from cortax.search.spaces import sample_configs, search_space
+from cortax.search.spaces import sample_configs
 from cortax.search.store import save_search
 from cortax.search.store_cells import read_search, write_search
 
@@ -53,38 +51,23 @@ def _pipeline():
     return pipeline_kind(options.kind, _estimators(), name=options.kind)
 
 
-def _strategy(tasks):
-    strategy = dict(options.strategy)
-    if strategy == {"racing": False, "sampler": "random", "staged": False}:
-        return {}
-    return {**strategy, "space": {task: search_space(options.kind, task, options.space) for task in tasks}}
-
-
 def prepare():
     _check_code()
     for source in (jobs.regions, jobs.split, *jobs.targets):
         outputs.check(source.path)
-    cohort, folds = open_cohort(jobs.split.path), open_folds(jobs.split.path)
-    regions = open_regions(jobs.regions.path)
-    targets = open_targets([source.path for source in jobs.targets], cohort)
-    tasks = sorted(set(targets.tasks))
-    problem = Problem(
-        regions=regions.values[rows_of(cohort, regions.subjects, f"job {jobs.regions}")],
-        targets=targets.values,
-        tasks=targets.tasks,
-        names=targets.names,
-        folds=folds,
+    opened = open_problem(
+        jobs.split.path,
+        jobs.regions.path,
+        [source.path for source in jobs.targets],
+        lambda task: sample_configs(options.kind, task, options.n_configs, seed=options.seed, space=options.space),
         kind=options.kind,
-        configs={
-            task: sample_configs(options.kind, task, options.n_configs, seed=options.seed, space=options.space)
-            for task in tasks
-        },
-        scorers=dict(options.scorers),
-        confounds=cohort.confounds,
         seed=options.seed,
-        strategy=_strategy(tasks),
         plain=options.solver == "scikit-learn",
+        scorers=options.scorers,
+        strategy=options.strategy,
+        space=options.space,
     )
+    problem = opened.problem
     warm_up(problem, _pipeline())
     return problem, [batch for batch in plan_batches(problem) if options.fold in (None, batch.outer)]
 

@@ -53,6 +53,19 @@ def score_table(root: Path, study: str) -> pd.DataFrame:
     return pd.read_parquet(path)
 
 
+def _job_of(root: Path, study: str, job: str, what: str, section: str) -> Path:
+    """Folder of a job that only some studies ask for, checked."""
+    made = build_log(root, study)["jobs"].get(job)
+    if made is None:
+        raise ProjectError(
+            f"the last build of study {study!r} has no {what}: put {section} into its file and build it; if that is "
+            f"there, `cortax errors {study}` says what failed"
+        )
+    folder = jobs_folder(root) / str(made)
+    outputs.check(folder)
+    return folder
+
+
 def permutation_tests(root: Path, study: str) -> pd.DataFrame:
     """Return the permutation tests of the last finished build, see `permutation_table`.
 
@@ -61,14 +74,7 @@ def permutation_tests(root: Path, study: str) -> pd.DataFrame:
     ProjectError
         The study has not been built here, or without permutations, or its table was altered since.
     """
-    job = build_log(root, study)["jobs"].get("permutation-tests")
-    if job is None:
-        raise ProjectError(
-            f"the last build of study {study!r} has no permutation tests: put [statistics] with permutations = 1000 "
-            f"into its file and build it; if that is there, `cortax errors {study}` says what failed"
-        )
-    folder = jobs_folder(root) / job
-    outputs.check(folder)
+    folder = _job_of(root, study, "permutation-tests", "permutation tests", "[statistics] with permutations = 1000")
     return pd.read_parquet(folder / "permutations.parquet")
 
 
@@ -80,14 +86,7 @@ def comparison_table(root: Path, study: str, name: str) -> pd.DataFrame:
     ProjectError
         The study has not been built here, or without comparisons, or the table was altered since.
     """
-    job = build_log(root, study)["jobs"].get("compare")
-    if job is None:
-        raise ProjectError(
-            f"the last build of study {study!r} has no comparisons: put [comparisons] into its file and build it; if "
-            f"that is there, `cortax errors {study}` says what failed"
-        )
-    folder = jobs_folder(root) / job
-    outputs.check(folder)
+    folder = _job_of(root, study, "compare", "comparisons", "[comparisons]")
     return pd.read_parquet(folder / f"{name}.parquet")
 
 
@@ -111,14 +110,7 @@ def scaling_report(root: Path, study: str) -> dict[str, Any]:
     ProjectError
         The study has not been built here, or has no scaling analysis, or that was altered since.
     """
-    job = build_log(root, study)["jobs"].get("scaling")
-    if job is None:
-        raise ProjectError(
-            f"the last build of study {study!r} has no scaling analysis: put [scaling] into its file and build it; if "
-            f"that is there, `cortax errors {study}` says what failed"
-        )
-    folder = jobs_folder(root) / job
-    outputs.check(folder)
+    folder = _job_of(root, study, "scaling", "scaling analysis", "[scaling]")
     content: dict[str, Any] = json.loads((folder / "scaling.json").read_text(encoding="utf-8"))
     return content
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cortax.search.cells import SearchResult
+from cortax.search.cells import Batch, SearchResult
 
 __all__ = ["StoredSearch", "open_search", "save_search"]
 
@@ -38,6 +38,13 @@ class StoredSearch:
     def configs_of(self, target: int, outer: int, task: str) -> list[dict[str, Any]]:
         """Return what the rows of scores of a cell stand for."""
         return self.own_configs.get((target, outer), self.configs[task])
+
+    def found_of(self, batch: Batch, tasks: Sequence[str]) -> dict[str, Any]:
+        """Return scores and configurations of the cells of a batch, by target: what refits choose from."""
+        return {
+            "scores": {t: self.scores[t, batch.outer] for t in batch.targets},
+            "configs": {t: self.configs_of(t, batch.outer, tasks[t]) for t in batch.targets},
+        }
 
 
 def save_search(

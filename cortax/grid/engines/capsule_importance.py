@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from cortax.grid.engines.capsule import Capsule, Ticket, write_capsule
+from cortax.grid.engines.capsule_chosen import pack_chosen, unpack_chosen
 from cortax.grid.engines.capsule_problem import Work, pack_problem, unpack_problem
 from cortax.importance.cells import importance_of_chosen, importance_of_kept
 from cortax.importance.store import write_importance
@@ -65,30 +66,19 @@ def write_chosen_capsule(
     first: Iterable[str] = (),
 ) -> Ticket:
     """Write what workers need to refit what a search chose and look at that; see `capsule_search`."""
-    arrays, about = pack_problem(problem, batches, estimators)
-    own = [[target, outer, configs] for (target, outer), configs in sorted(search.own_configs.items())]
-    arrays["scores"] = search.scores
-    about |= {"own_configs": own, "choose": choose, "n_repeats": n_repeats}
+    arrays, about = pack_chosen(problem, batches, estimators, search, choose)
+    about |= {"n_repeats": n_repeats}
     return write_capsule(folder, make=f"{__name__}:make_of_chosen", arrays=arrays, about=about, first=first)
 
 
 def make_of_chosen(capsule: Capsule) -> Work:
     """Return the importance of a batch by its number."""
-    problem, batches, pipeline = unpack_problem(capsule)
-    own = {(target, outer): configs for target, outer, configs in capsule.about["own_configs"]}
-    configs = {task: [dict(config) for config in found] for task, found in problem.configs.items()}
-    search = StoredSearch(np.asarray(capsule.arrays["scores"]), configs, own, {})
+    chosen = unpack_chosen(capsule)
 
     def work(number: int) -> list[bytes]:
-        batch = batches[number]
+        batch = chosen.batches[number]
         done = importance_of_chosen(
-            problem,
-            batch,
-            pipeline,
-            scores={t: search.scores[t, batch.outer] for t in batch.targets},
-            configs={t: search.configs_of(t, batch.outer, problem.tasks[t]) for t in batch.targets},
-            n_repeats=capsule.about["n_repeats"],
-            rule=capsule.about["choose"],
+            chosen.problem, batch, chosen.pipeline, **chosen.given(batch), n_repeats=capsule.about["n_repeats"]
         )
         return [write_importance(done[target, batch.outer]) for target in batch.targets]
 
