@@ -139,6 +139,7 @@ class _View:
                 self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def finish(self) -> None:
-        """Wait until all is printed; what a killed child left open is not waited for."""
+        """Wait until all is printed, and draw how it ended; what a killed child left open is not waited for."""
         for reader in self._readers:
             reader.join(timeout=5.0)
+        self._looked = 0.0

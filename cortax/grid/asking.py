@@ -58,6 +58,8 @@ def not_loaded(method: str) -> ProjectError:
     )
 
 
+# Seconds between questions to a server that does not run what it is asked for.
+_PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)
 # Every job after it would fail in the same way.
 _NO_SERVER = "the Exax server runs no job any more (a process of it was killed?); `cortax build` starts it again"
 
@@ -167,8 +169,11 @@ class Asking:
         self._standing[spec.name] = standing.id
 
     def _build(self, spec: JobSpec, jobs: dict[str, Any], **more: Any) -> Any:
-        """Ask Exax; again when a process of the job was killed from outside, as long as more cells get done."""
-        finished = -1
+        """Ask Exax; again when a process of the job was killed from outside, as long as more cells get done.
+
+        A server that loads its methods, because somebody has begun another build, runs nothing for some seconds.
+        """
+        finished, pauses = -1, iter(_PAUSES)
         while True:
             try:
                 return self._urd.build(
@@ -178,12 +183,15 @@ class Asking:
                 error: Any = caught
                 now = finished_cells(self._root, jobs_folder(self._root) / str(error.job))
                 failure = job_failure(spec.name, error, [])
-                if not failure.killed or now <= finished:
-                    if failure.begun:
-                        raise
+                if not failure.killed or (failure.begun and now <= finished):
+                    raise
+                if now > finished:
+                    finished, pauses = now, iter(_PAUSES)
+                    print(f"       a process of {spec.name} was killed: going on from {now} finished cells", flush=True)
+                elif (pause := next(pauses, None)) is None:
                     raise ProjectError(_NO_SERVER) from error
-                finished = now
-                print(f"       a process of {spec.name} was killed: going on from {now} finished cells", flush=True)
+                else:
+                    time.sleep(pause)
 
     def _fail(self, name: str, error: Any) -> None:
         failure = job_failure(name, error, failed_units(self._root, jobs_folder(self._root) / str(error.job)))

@@ -6,8 +6,6 @@ import html
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import jinja2
-
 from cortax.report.blocks import Section
 from cortax.report.figures import style
 from cortax.report.material import Material
@@ -60,6 +58,8 @@ def render(title: str, *, simulated: bool, sections: Sequence[Section], study: s
         Whether the data are; the title says so.
     sections : sequence of Section
     """
+    import jinja2  # here and not above: the server imports every method, whatever a build asks for
+
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=jinja2.select_autoescape(["html"]),
