@@ -41,8 +41,9 @@ HEAT = "cividis"
 # More points than these are drawn as pixels: one by one they would be a megabyte.
 MANY_POINTS = 300
 N_SHADES = 128
-# An axis of more decades has ticks at these alone.
-MANY_DECADES = 5
+# Ticks of a log axis within a decade, the finest first.
+STEPS = ((1, 1.5, 2, 3, 4, 5, 7), (1, 2, 5), (1,))
+MANY_TICKS = 10
 
 _STYLE: Any = {
     "font.family": "sans-serif",
@@ -130,7 +131,7 @@ def marks_of(names: Sequence[str]) -> dict[str, tuple[str, str]]:
     }
 
 
-def log_axis(axis: Any, values: npt.ArrayLike) -> None:
+def log_axis(axis: Any, values: npt.ArrayLike, n_most: int = MANY_TICKS) -> None:
     """Make an axis logarithmic over what there is, with few round ticks: matplotlib's own take longer than the rest."""
     from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
@@ -138,9 +139,12 @@ def log_axis(axis: Any, values: npt.ArrayLike) -> None:
     known = known[np.isfinite(known) & (known > 0)]
     low, high = (known.min() / 1.15, known.max() * 1.15) if len(known) else (1.0, 10.0)
     decades = 10.0 ** np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
-    steps = (1,) if len(decades) > MANY_DECADES else (1, 2, 5) if high > 10 * low else (1, 1.5, 2, 3, 4, 5, 7)
-    ticks = np.sort(np.concatenate([step * decades for step in steps]))
-    ticks = ticks[(ticks >= low) & (ticks <= high)]
+    for steps in STEPS:
+        ticks = np.outer(decades, steps).ravel()
+        ticks = ticks[(ticks >= low) & (ticks <= high)]
+        if len(ticks) <= n_most:
+            break
+    ticks = ticks[:: max(1, -(-len(ticks) // n_most))]
     {"x": axis.axes.set_xscale, "y": axis.axes.set_yscale}[axis.axis_name]("log")
     axis.set_major_locator(FixedLocator(ticks.tolist()))
     axis.set_major_formatter(FixedFormatter([f"{tick:g}" for tick in ticks]))

@@ -116,7 +116,7 @@ def _histogram(axes: Any, values: pd.Series) -> str:
     edges = np.geomspace(low, high, 21) if is_log else np.linspace(low, max(high, low + 1e-9), 21)
     axes.hist(numbers, bins=edges, color=COLOURS[0])
     if is_log:
-        log_axis(axes.xaxis, edges)
+        log_axis(axes.xaxis, edges, n_most=4)
     return f"from {low:.3g} to {high:.3g}, median {np.median(numbers):.3g}"
 
 
