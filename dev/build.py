@@ -1,4 +1,4 @@
-"""`ax run build`: the two studies that come with cortax."""
+"""`ax run build`: the two studies of the brain that come with cortax."""
 
 from pathlib import Path
 

@@ -33,7 +33,7 @@ from cortax.grid.work.settings import Settings
 from cortax.parcellation.specs import KINDS
 from cortax.scores import METRICS
 from cortax.search.spaces import EXTRAS, SPACES
-from cortax.study import Study
+from cortax.study import NetworkScaling, NetworkStudy, Study
 
 MEANINGS = Path(__file__).with_name("study_keys.toml")
 _DIRECTIVE = re.compile(r"^<!-- ([a-z-]+)(?:: (\S+))? -->$", re.M)
@@ -45,7 +45,7 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 
 def study_models() -> dict[str, type[BaseModel]]:
-    """Return the model of every section by its place: "" for the study itself, "evaluate.metrics" and so on."""
+    """Return the model of every section by its place: "evaluate.metrics"; "" is a study, "network" one of genes."""
     found: dict[str, type[BaseModel]] = {}
 
     def visit(place: str, model: type[BaseModel]) -> None:
@@ -55,6 +55,8 @@ def study_models() -> dict[str, type[BaseModel]]:
                 visit(f"{place}.{key}".lstrip("."), inner)
 
     visit("", Study)
+    visit("network", NetworkStudy)
+    visit("network-scaling", NetworkScaling)
     return found
 
 

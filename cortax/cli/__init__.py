@@ -1,6 +1,18 @@
 """The `cortax` command: one function a sub-command, each a few calls into the library."""
 
-from cortax.cli import building, checking, comparing, exporting, looking, mending, permutations, scaling, showing
+from cortax.cli import (
+    building,
+    checking,
+    comparing,
+    exporting,
+    looking,
+    mending,
+    networks,
+    parallel,
+    permutations,
+    scaling,
+    showing,
+)
 from cortax.cli.app import app, main
 
 __all__ = [
@@ -12,6 +24,8 @@ __all__ = [
     "looking",
     "main",
     "mending",
+    "networks",
+    "parallel",
     "permutations",
     "scaling",
     "showing",

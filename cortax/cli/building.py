@@ -14,6 +14,7 @@ from cortax import project
 from cortax.cli.app import app, console, study_path
 from cortax.cli.live import live_view
 from cortax.cli.looking import print_best
+from cortax.cli.networks import print_network, print_timings
 from cortax.data.packages import fetch
 from cortax.data.simulate import simulate
 from cortax.grid.guarding.board import PORT, board_down, board_up
@@ -23,10 +24,11 @@ from cortax.grid.guarding.server import server_down, server_up
 from cortax.grid.planning.preview import jobs_table, preview, summary_lines
 from cortax.grid.planning.restrict import RESTRICT, parse_restriction
 from cortax.project import find_root
-from cortax.study import read_study
+from cortax.study import NetworkScaling, NetworkStudy, Study, read_any_study
 
 __all__ = ["build", "data", "down", "plan", "up"]
 
+_TOLD_BY = {Study: print_best, NetworkStudy: print_network, NetworkScaling: print_timings}
 RESTRICT_HELP = "only some, such as pipeline=elastic,parcellation=schaefer* (also target=, fold=)"
 
 
@@ -80,14 +82,14 @@ def build(
     parse_restriction(restrict)
     os.environ[RESTRICT] = restrict
     paths = [study_path(root, name) for name in studies]
-    for path in paths:
-        read_study(path)  # an error in a later study must not wait for the earlier ones
+    # An error in a later study must not wait for the earlier ones.
+    found = [read_any_study(path) for path in paths]
     with project.build_lock(root):
         code = _run(root, os.pathsep.join(str(path.relative_to(root)) for path in paths))
     if code:
         raise typer.Exit(code)
-    for path in [] if restrict else paths:
-        print_best(root, path.stem)
+    for study in [] if restrict else found:
+        _TOLD_BY[type(study)](root, study.name)
 
 
 def _run(root: Path, studies: str) -> int:
@@ -106,7 +108,7 @@ def plan(
 ) -> None:
     """Print what a build of a study would run, why, and what it would cost; nothing runs, no server is needed."""
     root = find_root()
-    found = preview(read_study(study_path(root, study)), root, parse_restriction(restrict))
+    found = preview(read_any_study(study_path(root, study)), root, parse_restriction(restrict))
     table = Table("job", "about", "memory", "why", box=None, pad_edge=False)
     for line in jobs_table(found, None if every else 30):
         table.add_row(*line)

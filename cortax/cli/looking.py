@@ -10,9 +10,11 @@ import typer
 from rich.table import Table
 
 from cortax.cli.app import app, console, print_table
+from cortax.errors import ProjectError
 from cortax.grid import results as looked_up
 from cortax.grid.comparing_builds import find_build, reasons, score_changes, scores_of
 from cortax.grid.failures import failures_of
+from cortax.grid.network_results import is_network
 from cortax.grid.writing import sort_table, write_table
 from cortax.project import find_root
 
@@ -36,6 +38,8 @@ def results(
     if why:
         _print_why(root, study)
         return
+    if is_network(root, study):
+        raise ProjectError(f"study {study!r} is one of networks: `cortax network {study}` has its links")
     if dropped:
         print_table(looked_up.left_out(root, study))
         return
@@ -103,7 +107,7 @@ def _print_changes(
 
 def _print_reasons(found: pd.DataFrame) -> None:
     if not len(found):
-        console.print("no job has other results")
+        console.print("no job that the scores rest on has other results")
         return
     table = Table("because of", "what", "jobs with other results", box=None, pad_edge=False)
     for kind, what, n_jobs, name in found.itertuples(index=False):

@@ -18,7 +18,7 @@ from cortax.grid.progress import Progress, note_progress
 from cortax.grid.work.running import clear_checkpoint, failed_units, finished_cells
 from cortax.project import jobs_folder
 from cortax.provenance import outputs
-from cortax.study import Study
+from cortax.study import AnyStudy
 
 __all__ = ["Asking", "Built", "not_loaded"]
 
@@ -74,7 +74,7 @@ class Asking:
     ----------
     urd
         What Exax hands to a build script's `main`.
-    study : Study
+    study : Study or NetworkStudy
     specs : list of JobSpec
         Each after those that it needs.
     history : History
@@ -95,7 +95,7 @@ class Asking:
     def __init__(
         self,
         urd: Any,
-        study: Study,
+        study: AnyStudy,
         specs: list[JobSpec],
         history: History,
         root: Path,

@@ -13,6 +13,7 @@ from cortax.grid.engines.scratch import clear_scratch, engines_folder
 from cortax.grid.failures import note_failures
 from cortax.grid.history import History
 from cortax.grid.planning.costs import Costs
+from cortax.grid.planning.jobspec import JobSpec
 from cortax.grid.planning.plan import plan
 from cortax.grid.planning.preview import measured_jobs, n_workers
 from cortax.grid.planning.restrict import restrict
@@ -20,7 +21,7 @@ from cortax.grid.work.settings import save_settings
 from cortax.project import build_lock, check_root, jobs_folder
 from cortax.provenance.closure import manifest_path, manifest_text
 from cortax.provenance.files import DigestMemory
-from cortax.study import Study, read_study
+from cortax.study import AnyStudy, read_any_study
 
 __all__ = ["Built", "build_studies", "build_study"]
 
@@ -88,11 +89,11 @@ def build_study(
     ------
     CortaxError
         The study or its input is wrong, or another build is running; nothing has been computed then. Or so much
-        failed that there are no scores.
+        failed that there are no scores (or links, of a network).
     """
     check_root(root)
     with build_lock(root):
-        study = read_study(root / path)
+        study = read_any_study(root / path)
         memory = DigestMemory(root / ".cortax" / "digests.sqlite")
         try:
             history = History(jobs_folder(root), root)
@@ -116,11 +117,11 @@ def build_study(
             urd.abort()
             print(f"{study.title}: {built.summary()}; results are filed by a build without --restrict")
         else:
-            _file(urd, job, study, built, {spec.name: spec.links for spec in specs})
+            _file(urd, job, study, built, specs)
     return built
 
 
-def _check(study: Study, root: Path) -> None:
+def _check(study: AnyStudy, root: Path) -> None:
     # Imports what all the jobs import: two seconds that a build of nothing new does not have.
     from cortax.grid.check import check_study
 
@@ -136,12 +137,13 @@ def _check_code(methods: set[str], root: Path) -> None:
             raise not_loaded(method)
 
 
-def _file(urd: Any, job: Any, study: Study, built: Built, links: Mapping[str, Sequence[str]]) -> None:
+def _file(urd: Any, job: Any, study: AnyStudy, built: Built, specs: Sequence[JobSpec]) -> None:
     """Enter the build into urd, and link its tables where people look."""
-    if "scores" not in built.jobs:
+    method, found = study.main_jobs
+    if not any(spec.method == method and spec.name in built.jobs for spec in specs):
         urd.abort()
         raise ProjectError(
-            f"{study.name}: no scores ({built.summary()}); `cortax errors {study.name}` says what failed and why"
+            f"{study.name}: no {found} ({built.summary()}); `cortax errors {study.name}` says what failed and why"
         )
     latest = urd.peek_latest(study.name)
     # In whatever order they were asked for, which follows what they are expected to cost.
@@ -153,9 +155,9 @@ def _file(urd: Any, job: Any, study: Study, built: Built, links: Mapping[str, Se
     else:
         urd.abort()  # nothing is new: the entry that there is says it all
     made = {str(each): each for each in urd.joblist_all}
-    for name, files in links.items():
-        for file in files if name in built.jobs else ():
-            made[built.jobs[name]].link_result(file, f"{study.name}/{file}")
+    for spec in specs:
+        for file in spec.links if spec.name in built.jobs else ():
+            made[built.jobs[spec.name]].link_result(file, "/".join([study.name, *spec.folder, file]))
     if changed:
         name = f"{study.name}.json"
         log = {"jobs": built.jobs, "ran": built.ran, "failed": [failure.name for failure in built.failed]}
@@ -163,4 +165,6 @@ def _file(urd: Any, job: Any, study: Study, built: Built, links: Mapping[str, Se
         job.link_result(name, f"{study.name}/build.json")
     print(f"{study.title}{' (SIMULATED DATA)' if study.simulated else ''}: {built.summary()}")
     if built.failed:
-        print(f"the scores are INCOMPLETE; `cortax errors {study.name}` says what failed and what it needs", flush=True)
+        print(
+            f"the {found} are INCOMPLETE; `cortax errors {study.name}` says what failed and what it needs", flush=True
+        )

@@ -14,17 +14,18 @@ from cortax.data.spaces import SPACES
 from cortax.data.tables import read_region_files
 from cortax.errors import CortaxError, FoldError, InputError, SearchError, StudyError, choices
 from cortax.folds import Folds, check_targets, make_folds
+from cortax.grid.check_network import check_network
 from cortax.parcellation.specs import check_spec
 from cortax.scores import get_metric
 from cortax.search.pipelines import make_back, pipeline_kind
 from cortax.search.scoring import check_scorer
 from cortax.search.spaces import sample_configs
-from cortax.study import Pipeline, Study
+from cortax.study import AnyStudy, NetworkStudy, Pipeline, Study
 
 __all__ = ["check_study"]
 
 
-def check_study(study: Study, root: Path) -> None:
+def check_study(study: AnyStudy, root: Path) -> None:
     """Look at everything that a study names and that can be looked at without reading an image.
 
     Raises
@@ -32,6 +33,11 @@ def check_study(study: Study, root: Path) -> None:
     CortaxError
         Something is missing or wrong; the message names it, and the place in the study where it stands.
     """
+    if not isinstance(study, Study):
+        # Of timings the plan has looked at all there is.
+        if isinstance(study, NetworkStudy):
+            check_network(study, root)
+        return
     tasks: list[str] = sorted({target.kind for target in study.targets.values()})
     try:
         for name, pipeline in study.pipelines.items():

@@ -112,7 +112,7 @@ class History:
             same.append(past)
             self._by_method.setdefault(past.made.method, []).append(past)
             # Blocks and folds of one cell are found by the cell's name, see `reusable`.
-            for name in {past.made.name, _cell(past.made.name)}:
+            for name in {past.made.name, *_cells(past.made.name)}:
                 self._by_name.setdefault((past.made.method, name), []).append(past)
             if past.made.method in self._by_key:
                 self._by_key[past.made.method].setdefault(_key(past.setup), []).append(past)
@@ -217,9 +217,10 @@ class History:
         return f"{key:040x}"
 
 
-def _cell(name: str) -> str:
-    """The name of a job without its block and fold: study/method/parcellation/pipeline."""
-    return "/".join(name.partition("@")[0].split("/")[:4])
+def _cells(name: str) -> set[str]:
+    """The name of a job without its block and fold: study/method/parcellation/pipeline, or study/method/forest."""
+    parts = name.partition("@")[0].split("/")
+    return {"/".join(parts[:4]), "/".join(parts[:3])}
 
 
 def _key(setup: dict[str, Any]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -29,6 +29,9 @@ __all__ = ["Study"]
 
 class Study(Section):
     """A whole study. Every key is described in the README."""
+
+    # The jobs without which a build found nothing, and what they have.
+    main_jobs: ClassVar[tuple[str, str]] = ("scores", "scores")
 
     name: Name
     title: str

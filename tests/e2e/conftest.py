@@ -89,6 +89,8 @@ class Run:
 class Project:
     """A copy of the code, a small study, and a server on it."""
 
+    study = "mini"  # which one is built and looked at
+
     def __init__(self, root: Path) -> None:
         self.root = root
         ignore = shutil.ignore_patterns("__pycache__")
@@ -105,7 +107,7 @@ class Project:
     @property
     def env(self) -> dict[str, str]:
         path = os.pathsep.join([str(self.root / "overlay"), str(self.root)])
-        return {**os.environ, "PYTHONPATH": path, "CORTAX_STUDIES": "studies/mini.toml", "COLUMNS": "200"}
+        return {**os.environ, "PYTHONPATH": path, "CORTAX_STUDIES": f"studies/{self.study}.toml", "COLUMNS": "200"}
 
     def write(self, name: str, text: str) -> None:
         (self.root / name).write_text(text)
@@ -161,10 +163,10 @@ class Project:
         return Run(done.returncode, text, time.monotonic() - started)
 
     def build_log(self) -> dict:
-        return json.loads((self.root / "results/mini/build.json").read_text())
+        return json.loads((self.root / f"results/{self.study}/build.json").read_text())
 
     def scores(self) -> pd.DataFrame:
-        return pd.read_parquet(self.root / "results/mini/scores.parquet")
+        return pd.read_parquet(self.root / f"results/{self.study}/scores.parquet")
 
     def job(self, name: str) -> Path:
         """Folder of a job of the last build that ran anything."""

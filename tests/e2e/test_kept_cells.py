@@ -218,10 +218,10 @@ def test_a_second_script_costs_the_first_no_more_than_a_moment(project, harm, un
     assert running(project) == []
 
 
-def outputs_of(project, method="tune"):
-    """What the newest two jobs of a method printed."""
+def outputs_of(project):
+    """What the newest searches printed."""
     printed = []
-    for folder in newest(project, method, 2):
+    for folder in newest(project, "tune", 2):
         printed += [path.read_text() for path in (folder / "OUTPUT").iterdir()]
     return "".join(printed)
 

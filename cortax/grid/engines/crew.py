@@ -130,6 +130,7 @@ def engine_crews(
     shared: int = 0,
     seconds: float | None = None,
     watched: Sequence[int] = (),
+    n_threads: int = 1,
 ) -> Iterator[Callable[[Level], EngineCrew]]:
     """Start an engine for the levels of a job, and end it after them.
 
@@ -149,6 +150,8 @@ def engine_crews(
         That a unit may take.
     watched : sequence of int
         See `EngineCrew`.
+    n_threads : int
+        See `Task`.
 
     Yields
     ------
@@ -169,7 +172,7 @@ def engine_crews(
             engine = start_engine(name, setup)
         else:
             engine.adapt(setup)
-        return EngineCrew(engine, level.n_workers, Task(ticket, level.memory, seconds), costs, watched)
+        return EngineCrew(engine, level.n_workers, Task(ticket, level.memory, seconds, n_threads), costs, watched)
 
     try:
         yield hire

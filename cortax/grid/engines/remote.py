@@ -28,7 +28,7 @@ import cortax
 from cortax import errors
 from cortax.grid.engines.capsule import Ticket
 from cortax.grid.work.units import Outcome
-from cortax.grid.work.worker import unpack
+from cortax.grid.work.worker import THREADS, unpack
 
 __all__ = ["Task", "work"]
 
@@ -36,7 +36,6 @@ START_SECONDS = 600.0
 # How often a worker looks whether anybody still wants what it does.
 _LOOK_SECONDS = 5.0
 _STARTS = 3
-_THREADS = ("OMP", "OPENBLAS", "MKL", "BLIS", "NUMEXPR", "VECLIB_MAXIMUM", "NUMBA")
 
 
 @dataclass(frozen=True)
@@ -51,11 +50,14 @@ class Task:
         Bytes that a unit may allocate. Memory-mapped inputs do not count.
     seconds : float, optional
         That a unit may take.
+    n_threads : int
+        Of BLAS and OpenMP.
     """
 
     ticket: Ticket
     memory: int
     seconds: float | None = None
+    n_threads: int = 1
 
 
 class _EndedError(Exception):
@@ -85,12 +87,12 @@ class _Helper:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - it is closed with the process
         command = [sys.executable, "-m", "cortax.grid.engines.remote_main", task.ticket.folder, task.ticket.token]
         self._process = subprocess.Popen(
-            [*command, str(task.memory), str(os.getpid())],
+            [*command, str(task.memory), str(os.getpid()), str(task.n_threads)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
             cwd=Path(cortax.__file__).parents[1],
-            env={**os.environ, **{f"{name}_NUM_THREADS": "1" for name in _THREADS}},
+            env={**os.environ, **dict.fromkeys(THREADS, str(task.n_threads))},
             start_new_session=True,
         )
         self._buffer = bytearray()

@@ -1,7 +1,8 @@
 """The helper process of a worker: `python -m cortax.grid.engines.remote_main FOLDER TOKEN MEMORY PARENT`, see `remote`.
 
-It reads numbers of units from its standard input, and answers on its standard output with what became of each. It ends
-with its parent, and when nothing was asked of it for a while.
+Last it is told how many threads of BLAS and OpenMP it may use. It reads numbers of units from its standard
+input, and answers on its standard output with what became of each. It ends with its parent, and when nothing was asked
+of it for a while.
 """
 
 from __future__ import annotations
@@ -74,13 +75,13 @@ def _units() -> Iterator[int]:
 
 def main() -> None:
     """Serve one worker until it ends."""
-    folder, token, memory, parent = sys.argv[1:]
+    folder, token, memory, parent, n_threads = sys.argv[1:]
     end_with(int(parent))
     faulthandler.enable()
     answers = _own_output()
     try:
         work = _make(Ticket(folder, token))
-        threads = check_threads()
+        threads = check_threads(int(n_threads))
     except CortaxError as error:
         _tell(answers, {"refused": type(error).__name__, "message": str(error)})
         return

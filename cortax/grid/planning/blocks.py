@@ -7,6 +7,7 @@ that are new make one block more.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -38,7 +39,9 @@ class Block:
     by_fold: bool = False
 
 
-def cut_blocks(targets: Mapping[str, Definition], known: Sequence[Block], *, by_fold: bool = False) -> list[Block]:
+def cut_blocks(
+    targets: Mapping[str, Definition], known: Sequence[Block], *, by_fold: bool = False, most: int | None = None
+) -> list[Block]:
     """Divide targets into blocks, so that what was searched before need not be searched again.
 
     Parameters
@@ -49,12 +52,14 @@ def cut_blocks(targets: Mapping[str, Definition], known: Sequence[Block], *, by_
         Blocks whose jobs could be reused, the ones to prefer first; what was taken from them does not matter.
     by_fold : bool
         Whether each outer fold of a block that is new is a job.
+    most : int, optional
+        How many targets a block that is new may have.
 
     Returns
     -------
     list of Block
         By name. Every target, with its present definition, is taken from exactly one of them: from the first known
-        block that holds it, or from the one new block of all that none holds. A known block stays whole, whatever is
+        block that holds it, or from a new block of those that none holds. A known block stays whole, whatever is
         taken from it. So with more targets every block stays, and takes what it took and perhaps more.
     """
     kept: list[Block] = []
@@ -65,9 +70,18 @@ def cut_blocks(targets: Mapping[str, Definition], known: Sequence[Block], *, by_
             name = _free_name(block.name, block.targets, kept)
             kept.append(Block(name, block.targets, tuple(sorted(takes)), block.by_fold))
             covered |= takes
-    if rest := {name: targets[name] for name in sorted(targets) if name not in covered}:
-        kept.append(Block(_free_name("", rest, kept), rest, tuple(rest), by_fold))
+    rest = [name for name in sorted(targets) if name not in covered]
+    for names in _parts(rest, most or len(rest)):
+        new = {name: targets[name] for name in names}
+        kept.append(Block(_free_name("", new, kept), new, tuple(names), by_fold))
     return sorted(kept, key=lambda block: block.name)
+
+
+def _parts(names: Sequence[str], most: int) -> list[Sequence[str]]:
+    """Cut names into parts of at most so many, which differ by one at most."""
+    n_parts = -(-len(names) // max(most, 1))
+    ends = [len(names) * number // n_parts for number in range(n_parts + 1)] if n_parts else []
+    return [names[start:end] for start, end in itertools.pairwise(ends)]
 
 
 def retired(block: Block, targets: Mapping[str, Definition]) -> dict[str, Definition]:

@@ -58,7 +58,9 @@ def _units(method: str, work: Work) -> Iterator[tuple[int, float]]:
     if method == "permute":
         yield from (*_units("tune", work), *_units("evaluate", work))
         return
-    laws, fits = (FIT, work.n_inner * work.n_configs) if method == "tune" else (REFIT, 1)
+    # A regression of a gene has as many fits as trees.
+    of_many = method in ("tune", "regress")
+    laws, fits = (FIT, work.n_inner * work.n_configs) if of_many else (REFIT, 1)
     fits = work.n_inner if method == "inner" else fits
     for task, n_targets in work.n_targets.items():
         each = fits * _seconds(_law(laws, work.kind, task), work.n_subjects, work.n_regions)
@@ -150,7 +152,7 @@ class Costs:
     def longest_first(self, specs: Sequence[JobSpec]) -> list[JobSpec]:
         """Order jobs of the same method by falling cost, and keep the order of methods, which is what needs what."""
         methods = list(dict.fromkeys(spec.method for spec in specs))
-        models = [method for method in methods if method in ("tune", "evaluate", "permute")]
+        models = [method for method in methods if method in ("tune", "evaluate", "permute", "regress")]
         return sorted(
             specs,
             key=lambda spec: (methods.index(spec.method), -self.seconds(spec) if spec.method in models else 0.0),

@@ -60,6 +60,8 @@ class JobSpec:
         What it has to do. No part of what the result depends on.
     links : tuple of str
         Its files that people look for: a finished build links them in the results folder of the study.
+    folder : tuple of str
+        Below that, the folders that they are linked in.
     """
 
     name: str
@@ -70,6 +72,7 @@ class JobSpec:
     about: dict[str, Any] = field(default_factory=dict, compare=False)
     work: Work | None = field(default=None, compare=False)
     links: tuple[str, ...] = field(default=(), compare=False)
+    folder: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def needs(self) -> set[str]:

@@ -10,22 +10,24 @@ from cortax.data.map_files import MapFiles, find_maps, inventory
 from cortax.grid.planning.analyses import analysis_jobs
 from cortax.grid.planning.jobspec import JobSpec, sorted_keys
 from cortax.grid.planning.models import Past, Regions, model_jobs
+from cortax.grid.planning.network_timings import timing_jobs
+from cortax.grid.planning.networks import network_jobs
 from cortax.grid.planning.reporting import picture_jobs, report_jobs
 from cortax.grid.planning.sizes import Sizes
 from cortax.parcellation.spec_files import spec_digests
-from cortax.study import Study
+from cortax.study import AnyStudy, NetworkScaling, NetworkStudy, Study
 
 __all__ = ["JobSpec", "plan"]
 
 Digest = Callable[[Path], str]
 
 
-def plan(study: Study, root: Path, digest_of: Digest, past: Past | None = None) -> list[JobSpec]:
+def plan(study: AnyStudy, root: Path, digest_of: Digest, past: Past | None = None) -> list[JobSpec]:
     """List the jobs of a study, each after those that it needs.
 
     Parameters
     ----------
-    study : Study
+    study : Study or NetworkStudy
         What is asked for.
     root : Path
         What the paths in the study are relative to.
@@ -38,8 +40,12 @@ def plan(study: Study, root: Path, digest_of: Digest, past: Past | None = None) 
     Raises
     ------
     CortaxError
-        An input file is missing, or a parcellation's specification is wrong.
+        An input file is missing or wrong, or a parcellation's specification is.
     """
+    if isinstance(study, NetworkStudy):
+        return network_jobs(study, root, digest_of, past)
+    if isinstance(study, NetworkScaling):
+        return timing_jobs(study, root, digest_of)
     sizes = Sizes(root / ".cortax" / "sizes.json")
     sources, regions = _sources(study, root, digest_of, sizes)
     sizes.save()

@@ -19,9 +19,13 @@ from cortax.grid.work.settings import read_settings
 from cortax.project import jobs_folder
 from cortax.provenance.closure import manifest_text
 from cortax.provenance.files import DigestMemory
-from cortax.study import Study
+from cortax.study import AnyStudy
 
 __all__ = ["Planned", "Preview", "jobs_table", "measured_jobs", "n_workers", "preview", "summary_lines"]
+
+
+# Methods whose jobs are counted by cells, and what a cell is there.
+_OF_CELLS = {"tune": "parcellation x pipeline x target x fold", "regress": "forest x target gene"}
 
 
 @dataclass(frozen=True)
@@ -69,16 +73,16 @@ class Preview:
         return max((job.memory for job in self.pending), default=0.0)
 
     def n_cells(self, jobs: Iterable[Planned]) -> int:
-        """Targets x outer folds of searches."""
-        return sum(job.spec.work.n_cells for job in jobs if job.spec.method == "tune" and job.spec.work)
+        """Targets x outer folds of searches, or target genes of regressions."""
+        return sum(job.spec.work.n_cells for job in jobs if job.spec.method in _OF_CELLS and job.spec.work)
 
 
-def preview(study: Study, root: Path, patterns: Mapping[str, Sequence[str]] | None = None) -> Preview:
+def preview(study: AnyStudy, root: Path, patterns: Mapping[str, Sequence[str]] | None = None) -> Preview:
     """Plan a study as a build would, and say what of it would run.
 
     Parameters
     ----------
-    study : Study
+    study : Study or NetworkStudy
     root : Path
         The project.
     patterns : mapping, optional
@@ -163,7 +167,9 @@ def jobs_table(found: Preview, n_most: int | None) -> Iterator[tuple[str, str, s
 
 def summary_lines(found: Preview) -> Iterator[str]:
     """Yield what the plan comes to: jobs, cells, time and memory."""
-    yield f"{len(found.jobs):,} jobs, {found.n_cells(found.jobs):,} cells (parcellation x pipeline x target x fold)"
+    methods = {job.spec.method for job in found.jobs}
+    cell = next((f" ({of})" for method, of in _OF_CELLS.items() if method in methods), "")
+    yield f"{len(found.jobs):,} jobs, {found.n_cells(found.jobs):,} cells{cell}"
     if not found.pending:
         yield "nothing would run"
         return

@@ -40,7 +40,7 @@ def parse_restriction(text: str) -> dict[str, list[str]]:
 
 
 def restrict(specs: Sequence[JobSpec], patterns: Patterns) -> list[JobSpec]:
-    """Keep the searches and evaluations that meet all patterns, and what they need.
+    """Keep the searches and evaluations (of a network: regressions) that meet all patterns, and what they need.
 
     Targets that are searched together stay together, and so do folds but where each has a job of its own. `scores` and
     other jobs that collect are left out: what is left of them would take the place of the whole.
@@ -59,7 +59,7 @@ def restrict(specs: Sequence[JobSpec], patterns: Patterns) -> list[JobSpec]:
     """
     if not patterns:
         return list(specs)
-    models = [spec for spec in specs if spec.method in ("tune", "evaluate")]
+    models = [spec for spec in specs if spec.method in ("tune", "evaluate", "regress")]
     _check(models, patterns)
     kept = {spec.name for spec in models if all(_meets(spec, key, patterns[key]) for key in patterns)}
     if not kept:
@@ -73,10 +73,8 @@ def restrict(specs: Sequence[JobSpec], patterns: Patterns) -> list[JobSpec]:
 def _values(spec: JobSpec, key: str) -> list[str]:
     if key == "target":
         return list(spec.about["targets"])
-    if key == "fold":
-        fold = spec.about["fold"]
-        return [] if fold is None else [str(fold)]
-    return [str(spec.about[key])]
+    value = spec.about.get(key)
+    return [] if value is None else [str(value)]
 
 
 def _meets(spec: JobSpec, key: str, patterns: Sequence[str]) -> bool:
@@ -91,5 +89,6 @@ def _check(models: Sequence[JobSpec], patterns: Patterns) -> None:
         known = sorted({value for spec in models for value in _values(spec, key)})
         for pattern in asked:
             if not fnmatch.filter(known, pattern):
-                hint = choices(pattern, known) if known else "no job is of one fold; see [grid] of the study"
+                none = "no job is of one fold; see [grid] of the study" if key == "fold" else "the study has none"
+                hint = choices(pattern, known) if known else none
                 raise StudyError(f"--restrict {key}={pattern}: {hint}")

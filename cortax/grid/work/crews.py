@@ -28,6 +28,8 @@ def crews(
     values: Callable[[int], Sequence[bytes]],
     capsule: Callable[[Path], Ticket],
     costs: Sequence[float],
+    *,
+    n_threads: int = 1,
 ) -> Iterator[Callable[[Level], Crew]]:
     """Provide workers for the levels of a job.
 
@@ -42,6 +44,8 @@ def crews(
         Writes what other processes need to do it into a new folder.
     costs : sequence of float
         Of every unit.
+    n_threads : int
+        Of BLAS and OpenMP, of each worker.
 
     Yields
     ------
@@ -55,7 +59,8 @@ def crews(
     """
     watched = parents(_GENERATIONS)
     if settings.backend == "slices":
-        yield lambda level: ForkCrew(values, level, seconds=settings.cell_seconds, watched=watched)
+        seconds = settings.cell_seconds
+        yield lambda level: ForkCrew(values, level, seconds=seconds, watched=watched, n_threads=n_threads)
         return
     for name in OF_ENGINES:
         os.environ.pop(name, None)  # of the server, from whenever it was started
@@ -67,7 +72,14 @@ def crews(
         ticket = capsule(folder)
         shared = sum(path.stat().st_size for path in folder.iterdir())
         with engine_crews(
-            settings.backend, ticket, engines, costs, shared=shared, seconds=settings.cell_seconds, watched=watched
+            settings.backend,
+            ticket,
+            engines,
+            costs,
+            shared=shared,
+            seconds=settings.cell_seconds,
+            watched=watched,
+            n_threads=n_threads,
         ) as hire:
             yield hire
     finally:

@@ -69,11 +69,13 @@ class ForkCrew:
         How long a unit may take before its worker is killed.
     watched : iterable of int
         Processes without which the work is of no use to anybody.
+    n_threads : int
+        Of BLAS and OpenMP, of each worker.
 
     Raises
     ------
     ProjectError
-        From `wait`: a watched process has ended, or a worker cannot keep to one thread.
+        From `wait`: a watched process has ended, or a worker cannot keep to its threads.
     """
 
     def __init__(
@@ -83,8 +85,9 @@ class ForkCrew:
         *,
         seconds: float | None = None,
         watched: Iterable[int] = (),
+        n_threads: int = 1,
     ) -> None:
-        self._work, self._level, self._seconds = work, level, seconds
+        self._work, self._level, self._seconds, self._n_threads = work, level, seconds, n_threads
         self._workers: list[_Worker] = []
         self._selector = selectors.DefaultSelector()
         self._watched = [_watch(pid) for pid in watched]
@@ -132,7 +135,7 @@ class ForkCrew:
                 for worker in self._workers:
                     worker.pipe.close()
                 ours.close()
-                _serve(theirs, self._work, self._level.memory, parent)
+                _serve(theirs, self._work, self._level.memory, parent, self._n_threads)
             finally:
                 os._exit(70)
         theirs.close()
@@ -218,7 +221,7 @@ def _watch(pid: int) -> int:
         raise ProjectError("the process that this job works for has ended (the server was killed?)") from error
 
 
-def _serve(pipe: Connection, work: Callable[[int], Sequence[bytes]], allowed: int, parent: int) -> None:
+def _serve(pipe: Connection, work: Callable[[int], Sequence[bytes]], allowed: int, parent: int, n_threads: int) -> None:
     """Do units until the parent has no more, or is no more."""
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
@@ -228,7 +231,7 @@ def _serve(pipe: Connection, work: Callable[[int], Sequence[bytes]], allowed: in
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     quiet_gc()
     try:
-        threads = check_threads()
+        threads = check_threads(n_threads)
     except ProjectError as error:
         pipe.send_bytes(pack({"refused": str(error)}))
         return

