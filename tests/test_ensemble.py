@@ -305,7 +305,7 @@ def test_the_meta_folds_keep_groups_whole(monkeypatch, ridges):
         given.append((len(y), inner))
         return stack(train, y, test, inner, **more)
 
-    monkeypatch.setattr("cortax.ensemble.meta.stack", spy)
+    monkeypatch.setattr("cortax.ensemble.strategies.stack", spy)
     for target in (0, 1):
         ensemble_cell(ensemble_of("stacked", ridges), target, 2)
         rows = np.flatnonzero(~folds.test[2] & ~np.isnan(Y[:, target]))

@@ -17,6 +17,7 @@ from scipy.special import expit
 
 from cortax.cohort import Targets
 from cortax.ensemble.members import Member
+from cortax.ensemble.meta import stack
 from cortax.errors import SearchError, choices
 from cortax.folds import Folds
 from cortax.search.cells import SCORERS, as_failure
@@ -125,9 +126,6 @@ def _voted(ensemble: Ensemble, cell: _Cell) -> CellEvaluation:
 def _stacked(ensemble: Ensemble, cell: _Cell) -> CellEvaluation:
     """A model of the members' inner out-of-fold predictions, applied to what their refits predict."""
     name, task = ensemble.targets.names[cell.target], ensemble.targets.tasks[cell.target]
-    # Here and not above: it brings numba, and the server imports every method, whatever a build asks for.
-    from cortax.ensemble.meta import stack
-
     train = np.column_stack([m.inner_predictions(name, cell.outer, cell.train) for m in ensemble.members])
     held_out = [valid[cell.train] for valid in ensemble.folds.valid[cell.outer]]
     found = stack(
