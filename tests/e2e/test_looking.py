@@ -5,6 +5,8 @@ import tarfile
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 
 def test_urd_knows_the_build_by_its_study(project):
     listed = project.ax("urd", "mini")

@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ALL = "load parcellate parcellate phenotype split target target tune tune evaluate evaluate scores".split()
 
 
