@@ -213,7 +213,7 @@ def test_a_second_script_costs_the_first_no_more_than_a_moment(project, harm, un
     assert "tune" not in [line.split()[1] for line in refused.splitlines() if " MAKE " in line]
     n_again = len(harm.begun) - 2 * N_BATCHES
     assert 0 <= n_again <= 2
-    assert ("was killed: going on from" in text) == (n_again > 0)
+    assert "was killed: going on from" in text or not n_again  # it may be killed before it begins a batch
     assert digests(project) == undisturbed
     assert running(project) == []
 
