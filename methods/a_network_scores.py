@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from cortax.errors import InputError
+from cortax.grid.dataset import save_dataset
 from cortax.networks.agreement import score_forests
 from cortax.networks.store import open_genes, open_importances
 from cortax.networks.truth import read_gold_standard
@@ -23,7 +24,6 @@ options = {
 jobs = ("regulators", ["regress"])
 
 ROOT = Path(__file__).resolve().parents[1]
-COLUMNS = {"float64": "float64", "int64": "int64"}
 
 
 def synthesis(job):
@@ -39,12 +39,5 @@ def synthesis(job):
     }
     scores = score_forests(found, options.leave, regulators, gold, n_blocks=options.n_blocks)
     scores.insert(0, "study", options.study)
-    scores.to_parquet(job.filename("scores.parquet"), index=False)
-    kinds = {name: COLUMNS.get(str(kind), "unicode") for name, kind in scores.dtypes.items()}
-    # One slice holds it all: the table is small, and does not depend on the number of slices.
-    writer = job.datasetwriter(columns=kinds, allow_missing_slices=True)
-    writer.set_slice(0)
-    for row in scores.to_dict("records"):
-        writer.write_dict(row)
-    writer.finish()
+    save_dataset(job, scores, "scores.parquet")
     outputs.record(job.path, ["scores.parquet"], method=job.method, name=job.params.caption)

@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from cortax.grid.dataset import save_dataset
 from cortax.provenance import outputs
 from cortax.provenance.closure import manifest
 
@@ -12,8 +13,6 @@ options = {
     "evaluations": [],  # "parcellation/pipeline" of each evaluation or ensemble, in the same order
 }
 jobs = (["evaluate"],)
-
-COLUMNS = {"float64": "float64", "int64": "int64"}
 
 
 def synthesis(job):
@@ -27,12 +26,5 @@ def synthesis(job):
             table.insert(place, column, value)
         parts.append(table)
     scores = pd.concat(parts, ignore_index=True)
-    scores.to_parquet(job.filename("scores.parquet"), index=False)
-    kinds = {name: COLUMNS.get(str(kind), "unicode") for name, kind in scores.dtypes.items()}
-    # One slice holds it all: the table is small, and does not depend on the number of slices.
-    writer = job.datasetwriter(columns=kinds, allow_missing_slices=True)
-    writer.set_slice(0)
-    for row in scores.to_dict("records"):
-        writer.write_dict(row)
-    writer.finish()
+    save_dataset(job, scores, "scores.parquet")
     outputs.record(job.path, ["scores.parquet"], method=job.method, name=job.params.caption)
