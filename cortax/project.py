@@ -207,4 +207,7 @@ def lock_holder(root: Path) -> int | None:
 
 def _holder(path: Path) -> str:
     process, _, what = path.read_text().strip().partition(" ")
-    return f"{what or 'another build'} is running (process {process or 'unknown'})"
+    # A process that was killed leaves its lock to what it had started.
+    ended = process.isdigit() and not Path("/proc", process).exists()
+    who = f"started by process {process}, which has ended" if ended else f"process {process or 'unknown'}"
+    return f"{what or 'another build'} is running ({who})"

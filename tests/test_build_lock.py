@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import signal
 import subprocess
 import sys
 from contextlib import suppress
@@ -41,6 +42,24 @@ def test_who_holds_it_is_told_and_it_ends_with_them(tmp_path):
         other = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, env=OTHER)
         assert f"`cortax gc` is running (process {os.getpid()}); wait for it" in other.stderr
     assert lock_holder(tmp_path) is None
+
+
+def test_what_a_killed_build_had_started_is_told_from_it(tmp_path):
+    code = """
+import os, pathlib, subprocess, sys
+from cortax.project import LOCK_HELD, build_lock
+with build_lock(pathlib.Path(sys.argv[1])):
+    lock = int(os.environ[LOCK_HELD])
+    print(subprocess.Popen(["sleep", "60"], stdout=subprocess.DEVNULL, pass_fds=[lock]).pid, flush=True)
+    os.kill(os.getpid(), 9)
+"""
+    killed = subprocess.Popen([sys.executable, "-c", code, tmp_path], stdout=subprocess.PIPE, text=True, env=OTHER)
+    child = int(killed.communicate()[0])
+    try:
+        with pytest.raises(ProjectError, match=rf"started by process {killed.pid}, which has ended\); wait for it"):
+            build_lock(tmp_path).__enter__()
+    finally:
+        os.kill(child, signal.SIGKILL)
 
 
 def test_a_project_that_cannot_be_written(tmp_path):
