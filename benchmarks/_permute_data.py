@@ -9,18 +9,18 @@ import numpy as np
 from sklearn.base import BaseEstimator, clone
 from sklearn.model_selection import GridSearchCV
 
-from cortax.cohort import join_cohort
-from cortax.data.map_files import find_maps, inventory
-from cortax.data.maps import load_maps, open_maps, space_of
-from cortax.data.phenotype_table import read_phenotypes, read_target_values
-from cortax.folds import make_folds
-from cortax.parcellation.apply import parcellate
-from cortax.parcellation.specs import atlas_from_spec
+from cortax.brain.data.map_files import find_maps, inventory
+from cortax.brain.data.maps import load_maps, open_maps, space_of
+from cortax.brain.data.phenotype_table import people_of, read_phenotypes, read_target_values
+from cortax.brain.parcellation.apply import parcellate
+from cortax.brain.parcellation.specs import atlas_from_spec
+from cortax.learning.cohort import join_cohort
+from cortax.learning.folds import make_folds
+from cortax.learning.search.cells import Problem
+from cortax.learning.search.pipelines import PIPELINES, make
+from cortax.learning.search.spaces import content_seed, sample_configs
 from cortax.provenance.files import file_digest
-from cortax.search.cells import Problem
-from cortax.search.pipelines import PIPELINES, make
-from cortax.search.spaces import content_seed, sample_configs
-from cortax.study import read_study
+from cortax.workflow.workload import read_study
 
 
 def demo(root: Path, parcellation: str) -> tuple[Problem, np.ndarray]:
@@ -36,20 +36,19 @@ def demo(root: Path, parcellation: str) -> tuple[Problem, np.ndarray]:
         atlas = atlas_from_spec(study.parcellations[parcellation], name=parcellation, space=maps.space, root=root)
         regions = parcellate(maps.values, atlas, statistic="mean", space=maps.space)
         subjects = maps.subjects
-    named = {"id_columns": about.id, "id_prefix": about.id_prefix, "sessions": about.sessions}
+    people = people_of(about.model_dump(), root)
     found = read_phenotypes(
-        root / about.file,
+        people,
         group=about.group,
         site=about.site,
         stratify=study.splits.stratify,
         confounds=about.confounds,
         categorical=about.categorical,
-        **named,
     )
     cohort, _ = join_cohort(found.table, found.confounds, {"images": subjects})
     everyone = list(cohort.subjects)
     definitions = {name: target.model_dump() for name, target in study.targets.items()}
-    values, _ = read_target_values(root / about.file, definitions, outlier_sd=about.outlier_sd, **named)
+    values, _ = read_target_values(people, definitions, outlier_sd=about.outlier_sd)
     names = tuple(sorted(definitions))
     tasks = tuple(study.targets[name].kind for name in names)
     strata = found.table.loc[everyone, "stratum"].to_numpy()

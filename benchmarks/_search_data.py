@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cortax.folds import Folds, make_folds
-from cortax.search.cells import Problem
-from cortax.search.pipelines import PIPELINES, PipelineKind
-from cortax.search.spaces import sample_configs
+from cortax.learning.folds import Folds, make_folds
+from cortax.learning.search.cells import Problem
+from cortax.learning.search.pipelines import PIPELINES, PipelineKind
+from cortax.learning.search.spaces import sample_configs
 
 N_LATENT = 40
 N_CONFIGS = 60  # of a search in the space

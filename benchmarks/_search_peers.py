@@ -16,7 +16,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import PredefinedSplit
 from sklearn.utils.class_weight import compute_sample_weight
 
-from cortax.search.pipelines import fit_counting, make_back
+from cortax.learning.search.pipelines import fit_counting, make_back
 
 APPLY = {
     ("ridge", "regression"): ("himalaya", "sklearnex"),

@@ -11,11 +11,10 @@ import numpy as np
 from _search_data import make_case
 from _search_rivals import Fit
 
-from cortax.search.cells import Batch
-from cortax.search.evaluate import evaluate_cell
-from cortax.search.refit import evaluate_batch
-from cortax.search.solvers import find_solver, fit_seed, plan_batches, search_batch
-from cortax.search.training import training_sets
+from cortax.learning.search.cells import Batch
+from cortax.learning.search.refit import evaluate_batch, evaluate_cell
+from cortax.learning.search.solvers import find_solver, fit_seed, plan_batches, search_batch
+from cortax.learning.search.training import training_sets
 
 LEAST = 3  # fits of a rival that are timed whatever they cost
 
@@ -136,8 +135,7 @@ def refits(case, X, cells, cap):
 
 
 def _refit_naively(case, problem, X, target, number):
-    what = {"config": case.configs[number], "number": number, "target": problem.names[target]}
-    evaluate_cell(X, problem.targets[:, target], problem.folds, 0, kind=case.pipeline, task=case.task, **what)
+    evaluate_cell(replace(problem, regions=X), (target, 0), case.pipeline, case.configs, number)
 
 
 def warm(kind, task):

@@ -10,7 +10,7 @@ from scipy.special import expit, xlogy
 from sklearn.linear_model import ElasticNet, LogisticRegression
 from sklearn.utils.class_weight import compute_sample_weight
 
-from cortax.search.pipelines import fit_counting
+from cortax.learning.search.pipelines import fit_counting
 
 # Libsvm cannot be interrupted otherwise: what has not converged by then is no reference.
 SVM_ITERATIONS = 2_000_000

@@ -17,8 +17,8 @@ from sklearn.metrics import get_scorer
 from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.svm import SVC, SVR
 
-from cortax.search.pipelines import fit_counting, make, make_back, make_front
-from cortax.search.solvers import fit_seed
+from cortax.learning.search.pipelines import fit_counting, make, make_back, make_front
+from cortax.learning.search.solvers import fit_seed
 
 LINEAR = ("ridge", "elastic")
 

@@ -15,7 +15,7 @@ from pathlib import Path
 # What processes call themselves, or what their command line ends in. A worker is told from its slice by its parent.
 _SLICE = re.compile(r"\S+-\d+ (prepare|synthesis|analysis\(\d+\))")
 KINDS = {
-    "worker": re.compile(r"cortax\.grid\.engines\.remote_main "),
+    "worker": re.compile(r"cortax\.workflow\.work\.remote_main "),
     "slice": _SLICE,
     "launcher of a job": re.compile(r"\S+-\d+ launch"),
     "reader of output": re.compile(r"(main|\S+-\d+) iowrapper\.reader"),

@@ -31,7 +31,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from cortax.ensemble.meta import META, stack
+from cortax.learning.ensemble.meta import META, stack
 
 PARCELLATION = '[parcellations.random-{n}]\nkind = "random-growth"\nn_regions = 100\nseed = {n}\n'
 ENSEMBLE = '[ensembles.random]\nparcellations = ["random-*"]\nstrategies = ["stacked"]\nn_members = [3]\n'

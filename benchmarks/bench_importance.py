@@ -12,15 +12,14 @@ import time
 import _one_thread  # noqa: F401  (first: one thread a process)
 import numpy as np
 
-from cortax.folds import make_folds
-from cortax.importance.models import refitted_model
-from cortax.importance.parts import make_part, parts_of
-from cortax.importance.permutation import decisions_score, make_orders, score_decreases
-from cortax.search.cells import SCORERS, Problem
-from cortax.search.pipelines import PIPELINES, make
-from cortax.search.reference import columns
-from cortax.search.scoring import check_scorer
-from cortax.search.solvers import fit_seed
+from cortax.learning.folds import make_folds
+from cortax.learning.importance.models import refitted_model
+from cortax.learning.importance.permutation import decisions_score, make_orders, make_part, parts_of, score_decreases
+from cortax.learning.search.cells import SCORERS, Problem
+from cortax.learning.search.pipelines import PIPELINES, make
+from cortax.learning.search.reference import columns
+from cortax.learning.search.scoring import check_scorer
+from cortax.learning.search.solvers import fit_seed
 
 CONFIGS = {
     ("ridge", "regression"): {"alpha": 100.0},

@@ -27,21 +27,20 @@ import _one_thread  # noqa: F401
 import numpy as np
 import pandas as pd
 
-from cortax.predictions import out_of_fold
-from cortax.scores import get_metric
-from cortax.stats.bootstrap import (
+from cortax.learning.predictions import out_of_fold
+from cortax.learning.scores import get_metric
+from cortax.learning.stats.bootstrap import (
     Resampled,
+    ResampledRows,
     basic_interval,
     bca_interval,
     group_strata,
     percentile_interval,
     resample_scores,
 )
-from cortax.stats.compared import compare_models
-from cortax.stats.comparisons import corrected_t
-from cortax.stats.discoveries import adjust
-from cortax.stats.models import Asked, Model
-from cortax.stats.store_resampled import ResampledRows
+from cortax.learning.stats.compared import compare_models
+from cortax.learning.stats.comparisons import adjust, corrected_t
+from cortax.learning.stats.models import Asked, ComparedModel
 
 SIZE, ALIKE, SIGNAL = 3, 0.5, 0.3
 
@@ -189,8 +188,10 @@ def bench_seconds(n_models=220, n_targets=45, n_bootstrap=1000):
         resampled = rng.normal(size=(len(rows), n_bootstrap))
         left_out = rng.normal(size=(len(rows), len(strata)))
         stored = ResampledRows(tuple(rows), Resampled(values.mean(1), resampled, left_out, scored), strata)
-        models.append(Model(f"p{number:03d}", "elastic", table.assign(value=values.ravel()), lambda s=stored: s))
-    bare = [Model(model.parcellation, model.pipeline, model.scores) for model in models]
+        models.append(
+            ComparedModel(f"p{number:03d}", "elastic", table.assign(value=values.ravel()), lambda s=stored: s)
+        )
+    bare = [ComparedModel(model.parcellation, model.pipeline, model.scores) for model in models]
     ratios = {f"t{t:02d}": 0.25 for t in range(n_targets)}
     print(f"\nSeconds: {n_models} models, one the reference, {n_targets} targets, 2 metrics\n")
     print("| intervals | rows | seconds |\n| --- | ---: | ---: |")

@@ -13,8 +13,8 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from cortax.data.maps import find_maps, inventory, load_maps
-from cortax.data.spaces import SPACES
+from cortax.brain.data.maps import find_maps, inventory, load_maps
+from cortax.brain.data.spaces import SPACES
 
 SPACE = SPACES["fsaverage5"]
 PATTERNS = {name: f"{{participant_id}}_{{hemi}}_{name}" for name in ("thickness.npy", "curv.func.gii", "area.mgh")}

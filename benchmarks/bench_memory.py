@@ -22,8 +22,8 @@ from pathlib import Path
 
 from _search_data import make_case
 
-from cortax.search.refit import evaluate_batch
-from cortax.search.solvers import plan_batches, search_batch, warm_up
+from cortax.learning.search.refit import evaluate_batch
+from cortax.learning.search.solvers import plan_batches, search_batch, warm_up
 
 TASKS = ("regression", "classification")
 

@@ -24,12 +24,12 @@ import _one_thread  # noqa: F401  (first: one thread a process)
 import numpy as np
 import pandas as pd
 
-from cortax.data.expression import read_expression
 from cortax.data.packages import FOLDER, fetch
-from cortax.networks.forests import ForestOptions, Regulators, gene_importances, gene_seed
-from cortax.networks.links import TopLinks
-from cortax.networks.reference import reference_importances
-from cortax.networks.truth import network_scores, read_gold_standard
+from cortax.workloads.network.expression import read_expression
+from cortax.workloads.network.forests import ForestOptions, Regulators, gene_importances, gene_seed
+from cortax.workloads.network.links import TopLinks
+from cortax.workloads.network.reference import reference_importances
+from cortax.workloads.network.truth import find_candidates, network_scores, read_gold_standard
 
 ROOT = Path(__file__).resolve().parents[1]
 PORTIA = ROOT / FOLDER / "portia"
@@ -43,9 +43,9 @@ def seconds_of(work):
 
 def table_of(found, regulators):
     """Return the links of importances by gene."""
-    top = TopLinks(max(1, len(found) * len(regulators)))
+    top = TopLinks(max(1, len(found) * len(regulators)), regulators)
     for gene, importances in found.items():
-        top.add(gene, regulators, importances)
+        top.add(gene, importances)
     return top.links()
 
 
@@ -93,7 +93,11 @@ def forests(args):
     base = None
 
     def show(name, links, cpu, wall):
-        scores = network_scores(links, gold, regulators=regulators, targets=expression.genes) if gold else None
+        scores = (
+            network_scores(find_candidates(links, gold, regulators=regulators, targets=expression.genes))
+            if gold
+            else None
+        )
         told = f"{scores.auroc:.4f}  {scores.aupr:.4f}" if scores else "     -       -"
         print(f"{name:44s} {cpu:9.2f} {wall:9.2f} {base / cpu:8.1f}  {told}", flush=True)
         return scores
@@ -132,7 +136,7 @@ def spread(expression, regulators, gold, args):
     found = []
     for seed in range(args.seeds):
         links = table_of(ours(expression, regulators, ForestOptions(n_trees=args.n_trees, seed=seed)), regulators)
-        scores = network_scores(links, gold, regulators=regulators, targets=expression.genes)
+        scores = network_scores(find_candidates(links, gold, regulators=regulators, targets=expression.genes))
         found.append((scores.auroc, scores.aupr))
     for name, values in zip(("AUROC", "AUPR"), zip(*found, strict=True), strict=True):
         print(f"{name} of cortax, forest, over {args.seeds} seeds: {np.mean(values):.4f}, SD {np.std(values):.4f}")
@@ -141,13 +145,13 @@ def spread(expression, regulators, gold, args):
 
 def links(args):
     names = tuple(f"gene-{i:05d}" for i in range(args.genes))
-    rng, top = np.random.default_rng(0), TopLinks(args.k)
+    rng, top = np.random.default_rng(0), TopLinks(args.k, names)
     spent, started = 0.0, time.perf_counter()
     for name in names:
         importances = rng.random(args.genes)
         importances[importances < args.zeros] = 0
         begun = time.perf_counter()
-        top.add(name, names, importances)
+        top.add(name, importances)
         spent += time.perf_counter() - begun
     begun = time.perf_counter()
     found = top.links()

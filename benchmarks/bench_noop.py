@@ -59,7 +59,7 @@ def write_copy(root, n_subjects):
     for name in ("cortax", "methods", "dev"):
         (root / name).unlink()
         shutil.copytree(SOURCE / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for path in (root / "methods").glob("a_*.py"):
+    for path in (root / "methods").rglob("a_*.py"):
         if path.stem != "a_scores":  # which is as it is: it has the table of 148,500 cells to write
             path.write_text(path.read_text() + SHELL)
     (root / "studies/large.toml").write_text(study_text())

@@ -67,23 +67,23 @@ def check(found):
 
 
 def cortax(n, seconds, n_workers):
-    from cortax.grid.work.checkpoint import Checkpoint
-    from cortax.grid.work.forks import ForkCrew
-    from cortax.grid.work.pool import run_units
-    from cortax.grid.work.units import Unit
+    from cortax.workflow.work.checkpoint import Checkpoint
+    from cortax.workflow.work.forks import ForkedWorkers
+    from cortax.workflow.work.pool import run_units
+    from cortax.workflow.work.units import Unit
 
     with tempfile.TemporaryDirectory(dir=".") as folder, Checkpoint(Path(folder) / "job.sqlite") as checkpoint:
         before = meter()
         run_units(
-            [Unit(((f"t{number}", 0),)) for number in range(n)],
+            [Unit((f"t{number}",)) for number in range(n)],
             checkpoint,
-            lambda level: ForkCrew(lambda number: [work(number, seconds)], level),
+            lambda level: ForkedWorkers(lambda number: [work(number, seconds)], level),
             n_workers=n_workers,
             memory=4 << 30,
         )
         after = meter()
         kept = checkpoint.values()
-    check([kept[f"t{number}", 0] for number in range(n)])
+    check([kept[f"t{number}"] for number in range(n)])
     return before, after
 
 
@@ -144,7 +144,7 @@ def snakemake(n, n_workers, command):
     return before, after - alone
 
 
-ENGINES = {
+BACKEND_MODULES = {
     "cortax": (cortax, "every cell on disk at once"),
     "joblib loky, one by one": (lambda *how: joblib_parallel(*how, backend="loky", batch_size=1), "nothing"),
     "joblib loky, in chunks": (lambda *how: joblib_parallel(*how, backend="loky"), "nothing"),
@@ -168,7 +168,7 @@ def run_one(asked):
     if asked.engine == "Snakemake":
         before, after = snakemake(asked.cells, asked.workers, asked.snakemake)
     else:
-        before, after = ENGINES[asked.engine][0](asked.cells, asked.ms / 1000, asked.workers)
+        before, after = BACKEND_MODULES[asked.engine][0](asked.cells, asked.ms / 1000, asked.workers)
     print(json.dumps([*(before - started), *(after - before)]))
 
 
@@ -180,7 +180,7 @@ def row(name, kept, n, milliseconds, rounds, n_workers):
 
 
 def compare(asked):
-    rounds = {name: [] for name in (*ENGINES, "Snakemake") if name != "Snakemake" or asked.snakemake}
+    rounds = {name: [] for name in (*BACKEND_MODULES, "Snakemake") if name != "Snakemake" or asked.snakemake}
     for number in range(asked.rounds):
         for name, found in rounds.items():
             if name == "Snakemake" and number:
@@ -196,7 +196,7 @@ def compare(asked):
         if name == "Snakemake":
             row(name, "a file a cell", asked.cells // 10, 0.0, found, asked.workers)
         else:
-            row(name, ENGINES[name][1], asked.cells, asked.ms, found, asked.workers)
+            row(name, BACKEND_MODULES[name][1], asked.cells, asked.ms, found, asked.workers)
 
 
 def main():
@@ -206,7 +206,7 @@ def main():
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--snakemake", default="", help="the command snakemake; without it, it is left out")
-    parser.add_argument("--engine", choices=[*ENGINES, "Snakemake"], help="this one alone, in this process")
+    parser.add_argument("--engine", choices=[*BACKEND_MODULES, "Snakemake"], help="this one alone, in this process")
     asked = parser.parse_args()
     if asked.engine:
         os.environ.setdefault(MARK, "")

@@ -24,7 +24,7 @@ import time
 from pathlib import Path
 
 from cortax.cli import main as cli
-from cortax.grid.work.settings import read_settings
+from cortax.workflow.work.settings import read_settings
 
 SOURCE = Path(__file__).resolve().parents[1]
 CORTAX = "from cortax.cli import main; main()"
@@ -45,7 +45,7 @@ def write_copy(root, *, untuned):
         shutil.copytree(SOURCE / ".cortax" / "numba", root / ".cortax" / "numba")
     if untuned:
         rewrite(root / "methods" / "__init__.py", RULE, "    pass")
-        worker = root / "cortax" / "grid" / "work" / "worker.py"
+        worker = root / "cortax" / "workflow" / "work" / "worker.py"
         rewrite(worker, re.compile(re.escape(LIMIT)), "")
         rewrite(worker, CHECK, "")
 

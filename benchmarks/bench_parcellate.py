@@ -18,11 +18,11 @@ from nilearn.maskers import NiftiLabelsMasker, SurfaceLabelsMasker
 from nilearn.surface import InMemoryMesh, PolyMesh, SurfaceImage
 from threadpoolctl import threadpool_limits
 
-from cortax.data.meshes import fsaverage_mesh
-from cortax.data.spaces import SPACES, volume_space
-from cortax.parcellation.apply import parcellate
-from cortax.parcellation.atlas import Atlas, hard_weights
-from cortax.parcellation.specs import atlas_from_spec
+from cortax.brain.data.meshes import fsaverage_mesh
+from cortax.brain.data.spaces import SPACES, volume_space
+from cortax.brain.parcellation.apply import parcellate
+from cortax.brain.parcellation.atlas import Atlas, hard_weights
+from cortax.brain.parcellation.specs import atlas_from_spec
 
 SPACE = SPACES["fsaverage5"]
 SIZES = (20, 50, 100, 200, 300, 400, 600, 1000)

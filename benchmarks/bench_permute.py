@@ -23,12 +23,11 @@ import numpy as np
 from _permute_data import Given, Nested, demo, noise
 from sklearn.model_selection import permutation_test_score
 
-from cortax.search.pipelines import PIPELINES
-from cortax.search.solvers import search, warm_up
-from cortax.stats.nulls import Permuted, null_scores, plan_permutations
-from cortax.stats.p_values import p_values
-from cortax.stats.permutations import permuted_rows
-from cortax.stats.store_nulls import Nulls, collect_nulls
+from cortax.learning.search.pipelines import PIPELINES
+from cortax.learning.search.solvers import search, warm_up
+from cortax.learning.stats.nulls import Nulls, Permuted, collect_nulls, null_scores, plan_permutations
+from cortax.learning.stats.permutation_tests import p_values
+from cortax.learning.stats.permutations import permuted_rows
 
 METRICS = {"regression": ["r2", "pearson_r"], "classification": ["roc_auc"]}
 

@@ -31,13 +31,13 @@ PREVIEW = """
 import resource, sys, time
 from pathlib import Path
 started = time.perf_counter()
-from cortax.grid.planning.preview import preview, summary_lines
-from cortax.study import read_study
+from cortax.workflow.build.preview import preview, summary_lines
+from cortax.workflow.workload import read_study
 root = Path.cwd()
 found = preview(read_study(root / "studies/large.toml"), root)
 wall, cpu = time.perf_counter() - started, time.process_time()
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-print(len(found.jobs), len(found.pending), found.n_cells(found.jobs), wall, cpu, peak)
+print(len(found.jobs), len(found.pending), found.n_units(found.jobs), wall, cpu, peak)
 """
 
 
@@ -90,18 +90,20 @@ def study_text(n_targets=45, more="", pipelines=PIPELINES):
 
 def write_finished(root):
     """Leave what the study's jobs would have left: records, settings and code, with results of a few bytes."""
-    from cortax.grid.history import History
-    from cortax.grid.planning.plan import plan
     from cortax.project import jobs_folder
     from cortax.provenance import outputs
     from cortax.provenance.closure import manifest_text
     from cortax.provenance.files import DigestMemory
-    from cortax.study import read_study
+    from cortax.workflow.build.history import History
+    from cortax.workflow.plan.identity import note_identity
+    from cortax.workflow.workload import Planning, read_study
+    from cortax.workloads.regions.plan.plan import regions_jobs
 
     history = History(jobs_folder(root), root, functools.cache(functools.partial(manifest_text, root=root)))
     study = read_study(root / "studies/large.toml")
     ids = {}
-    for number, spec in enumerate(plan(study, root, DigestMemory(root / ".cortax/digests.sqlite"), history)):
+    planning = Planning(root, DigestMemory(root / ".cortax/digests.json"), history)
+    for number, spec in enumerate(regions_jobs(study, planning)):
         folder = root / f"workdirs/main/main-{number}"
         folder.mkdir()
         jobs = {slot: ids[n] if isinstance(n, str) else [ids[one] for one in n] for slot, n in spec.jobs.items()}
@@ -119,6 +121,7 @@ def write_finished(root):
         with tarfile.open(folder / "method.tar.gz", "w:gz"):
             pass
         outputs.record(folder, results, method=spec.method, name=f"large/{spec.name}")
+        note_identity(folder, "large", spec)
         (folder / "post.json").write_text("{}")
         ids[spec.name] = folder.name
     return len(ids)

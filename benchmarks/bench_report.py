@@ -19,12 +19,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 import numpy as np
 from made_study import MadeStudy
 
-from cortax.brains.pictures import draw_parcellation, turnable
-from cortax.data.spaces import SPACES
-from cortax.parcellation.specs import atlas_from_spec
-from cortax.report.blocks import Section
+from cortax.brain.data.spaces import SPACES
+from cortax.brain.parcellation.specs import atlas_from_spec
+from cortax.brain.pictures.drawing import draw_parcellation, turnable
+from cortax.report.blocks import PageSection
 from cortax.report.figures import style
-from cortax.report.page import SECTIONS, render
+from cortax.report.page import render
+from cortax.workloads.regions.report import sections as each_section
+from cortax.workloads.regions.report.material import Material
 
 PIPELINES = ("ridge", "elastic", "svm", "lgbm")
 SORT = "document.querySelector('#all-scores thead th:nth-child(5) button')"
@@ -61,12 +63,12 @@ def timed(work):
     return result, time.perf_counter() - clock, time.process_time() - own
 
 
-def sections(material):
+def sections(made):
     """Make the sections one by one, and say what each takes."""
-    found = []
+    found, each = [], each_section(made)
     with style():
-        for make in SECTIONS:
-            section, seconds, own = timed(lambda make=make: make(material))
+        while (done := timed(lambda: next(each, each)))[0] is not each:
+            section, seconds, own = done
             if section is not None:
                 found.append(section)
                 size = len(render("t", simulated=True, sections=[section], study="s")) / 1e6
@@ -107,15 +109,18 @@ def main():
     parser.add_argument("--keep", type=Path, help="keep the page in this folder")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="report") as folder:
-        material, seconds, _ = timed(lambda: made(Path(folder) / "jobs", asked.parcellations, asked.targets))
-        print(f"{len(material.jobs)} jobs, {len(material.scores)} scores ({seconds:.0f} s to make them up)", flush=True)
-        _, check, _ = timed(material.check)
-        found, seconds, own = timed(lambda: sections(material))
+        study, seconds, _ = timed(lambda: made(Path(folder) / "jobs", asked.parcellations, asked.targets))
+        n_scores = len(Material(study).scores)
+        print(f"{len(study.jobs)} jobs, {n_scores} scores ({seconds:.0f} s to make them up)", flush=True)
+        _, check, _ = timed(study.check)
+        found, seconds, own = timed(lambda: sections(study))
         page, rendering, _ = timed(lambda: render("Large", simulated=True, sections=found, study="large"))
         path = Path(asked.keep or folder) / "report.html"
         path.write_text(page, encoding="utf-8")
         print(f"check of all jobs {check:.1f} s, page {seconds + rendering:.1f} s ({own:.1f} s of processor)")
-        print(f"size {path.stat().st_size / 1e6:.1f} MB, {sum(isinstance(part, Section) for part in found)} sections")
+        print(
+            f"size {path.stat().st_size / 1e6:.1f} MB, {sum(isinstance(part, PageSection) for part in found)} sections"
+        )
         if browsed := opened(path):
             ready, own, sort, word = browsed
             print(f"ready after {ready:.2f} s ({own:.2f} s of processor)")

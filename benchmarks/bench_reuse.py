@@ -32,9 +32,14 @@ PARCELLATION = '[parcellations.{name}]\nkind = "weights"\nfile = "input/mini/{na
 
 # What is edited, in which file: a metric's value, a comment, the code of a step whose result stays the same.
 EDITS = [
-    ("a metric's formula", "cortax/scores.py", "    return _skill(weights @", "    return 0.999 * _skill(weights @"),
-    ("a comment", "cortax/scores.py", "from __future__", "# A remark.\nfrom __future__"),
-    ("load, refactored", "cortax/data/maps.py", "rules = Rules(", "checks = rules = Rules("),
+    (
+        "a metric's formula",
+        "cortax/learning/scores.py",
+        'Metric("r2", formulas.r2,',
+        'Metric("r2", lambda *given: 0.999 * formulas.r2(*given),',
+    ),
+    ("a comment", "cortax/learning/scores.py", "from __future__", "# A remark.\nfrom __future__"),
+    ("load, refactored", "cortax/brain/data/maps.py", "rules = Rules(", "checks = rules = Rules("),
 ]
 
 

@@ -43,8 +43,8 @@ from _search_rivals import LINEAR, Parts, best, naive
 from _search_table import print_table
 from threadpoolctl import threadpool_info
 
-from cortax.search.scoring import score_decisions
-from cortax.search.solvers import find_solver
+from cortax.learning.search.scoring import score_decisions
+from cortax.learning.search.solvers import find_solver
 
 TASKS = ("regression", "classification")
 COMPARED = {"regression": "explained_variance", "classification": "roc_auc"}

@@ -34,7 +34,7 @@ from _storm_kills import KINDS, Disk, by_kind, kill, processes
 from _storm_study import compare, results_of, study
 from conftest import Project
 
-from cortax.data.simulate import simulate
+from cortax.brain.data.simulate import simulate
 
 # The disk is full once so many of the jobs are done.
 FULL_AT = 0.4

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cortax.search.solvers import find_solver
+from cortax.learning.search.solvers import find_solver
 
 COSTS = Path(__file__).with_name("search_costs.jsonl")
 WAYS = ("naive", "cortax")

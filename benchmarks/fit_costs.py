@@ -1,4 +1,4 @@
-"""The cost table of the plan, `cortax/grid/planning/cost_table.py`, from what the benchmarks and builds measured.
+"""The cost table, `cortax/workloads/regions/cost_table.py`, from what the benchmarks and builds measured.
 
     python benchmarks/fit_costs.py [--seconds FILE] [--memory FILE] [--builds WORKDIR ...]
 
@@ -24,9 +24,9 @@ import numpy as np
 from cost_model import COSTS, collect
 from scipy.optimize import nnls
 
-from cortax.grid.planning import cost_table
+from cortax.workloads.regions import cost_table
 
-TABLE = Path(__file__).resolve().parents[1] / "cortax" / "grid" / "planning" / "cost_table.py"
+TABLE = Path(cost_table.__file__)
 MEMORY = Path(__file__).with_name("memory_costs.jsonl")
 HEAD = '''"""What fits and refits take on one core, and what a worker holds; written by `benchmarks/fit_costs.py`.
 

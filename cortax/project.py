@@ -13,18 +13,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from cortax.errors import ProjectError
+import psutil
+
+from cortax.errors import ProjectError, choices
+from cortax.provenance.closure.places import find_root, module_file
 
 __all__ = [
     "ax",
     "ax_command",
     "build_lock",
+    "check_path_length",
     "check_root",
     "find_root",
     "is_up",
     "jobs_folder",
     "lock_holder",
     "log_file",
+    "method_file",
+    "method_modules",
+    "method_packages",
     "socket_folder",
     "without_lock",
 ]
@@ -36,19 +43,20 @@ LONGEST_SOCKET = 107
 LOCK_HELD = "CORTAX_BUILD_LOCK_HELD"
 
 
-def find_root(start: str | os.PathLike[str] = ".") -> Path:
-    """Return the project that a folder belongs to: the nearest one up that has `accelerator.conf`.
+def check_path_length(root: Path) -> None:
+    """Make sure that the server's sockets can lie in this folder.
 
     Raises
     ------
     ProjectError
-        There is none.
+        Its path is too long for them.
     """
-    here = Path(start).resolve()
-    for folder in (here, *here.parents):
-        if (folder / "accelerator.conf").is_file():
-            return folder
-    raise ProjectError(f"{here}: not inside a cortax project (no accelerator.conf here or above)")
+    length = len(os.fsencode(socket_folder(root.resolve()) / "server"))
+    if length > LONGEST_SOCKET:
+        raise ProjectError(
+            f"{root}: too long for the server's sockets (a name of {length} bytes, {LONGEST_SOCKET} are allowed): "
+            f"shorten the project's path by {length - LONGEST_SOCKET}, or set AX_SOCK to a short folder"
+        )
 
 
 def check_root(root: Path) -> None:
@@ -59,16 +67,62 @@ def check_root(root: Path) -> None:
     ProjectError
         The path is too long for a socket, or the workdir cannot be written.
     """
-    length = len(os.fsencode(socket_folder(root.resolve()) / "server"))
-    if length > LONGEST_SOCKET:
-        raise ProjectError(
-            f"{root}: too long for the server's sockets (a name of {length} bytes, {LONGEST_SOCKET} are allowed): "
-            f"shorten the project's path by {length - LONGEST_SOCKET}, or set AX_SOCK to a short folder"
-        )
+    check_path_length(root)
     workdir = jobs_folder(root)
     if not os.access(workdir, os.W_OK | os.X_OK):
         state = "is not writable" if workdir.exists() else "does not exist"
         raise ProjectError(f"{workdir}: the workdir {state}")
+
+
+def method_packages(root: Path) -> list[str]:
+    """Return the packages that hold the project's methods, as `accelerator.conf` lists them; none where it is missing.
+
+    Build scripts lie in one of them, too.
+    """
+    try:
+        lines = (root / "accelerator.conf").read_text().splitlines()
+    except OSError:
+        return []
+    listed = False
+    packages = []
+    for line in lines:
+        text = line.partition("#")[0].rstrip()
+        if text and not text[0].isspace():
+            listed = text.startswith("method packages:")
+            text = text.partition(":")[2]
+        if listed and text.strip():
+            packages.append(text.split()[0])
+    return packages
+
+
+def method_file(module: str, root: Path) -> Path:
+    """Return the file of a method, in the project or where it is installed.
+
+    Raises
+    ------
+    ProjectError
+        There is none.
+    """
+    if (path := module_file(module, root)) is None:
+        raise ProjectError(f"{module}: neither in {root} nor installed, but a method package of accelerator.conf")
+    return path
+
+
+class MethodModules(dict[str, str]):
+    """The module of every method of a project, by the method's name."""
+
+    def __missing__(self, method: str) -> str:
+        raise ProjectError(f"accelerator.conf: its method packages have no method {method!r}: {choices(method, self)}")
+
+
+def method_modules(root: Path) -> MethodModules:
+    """Return the module of every method of the project; asking it for another method is a ProjectError."""
+    return MethodModules(
+        (path.stem[2:], f"{package}.{path.stem}")
+        for package in method_packages(root)
+        if (init := module_file(package, root))
+        for path in init.parent.glob("a_*.py")
+    )
 
 
 def jobs_folder(root: Path) -> Path:
@@ -208,6 +262,6 @@ def lock_holder(root: Path) -> int | None:
 def _holder(path: Path) -> str:
     process, _, what = path.read_text().strip().partition(" ")
     # A process that was killed leaves its lock to what it had started.
-    ended = process.isdigit() and not Path("/proc", process).exists()
+    ended = process.isdigit() and not psutil.pid_exists(int(process))
     who = f"started by process {process}, which has ended" if ended else f"process {process or 'unknown'}"
     return f"{what or 'another build'} is running ({who})"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from accelerator.error import JobError
 
-from cortax.grid.build import build_studies
+from cortax.workflow.build.build import build_studies
 
 ROOT = Path(__file__).resolve().parents[1]
 

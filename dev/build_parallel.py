@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from cortax.errors import CortaxError, ProjectError
-from cortax.parallel.jobs import ASKED, build_measurements
+from cortax.workloads.bench.machine import ASKED, build_measurements
 
 
 def main(urd):

@@ -6,8 +6,8 @@ from pathlib import Path
 from accelerator.error import JobError
 
 from cortax.errors import ProjectError
-from cortax.grid.build import build_studies
-from cortax.grid.planning.restrict import RESTRICT, parse_restriction
+from cortax.workflow.build.build import build_studies
+from cortax.workflow.plan.restrict import RESTRICT, parse_restriction
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -1,4 +1,4 @@
-"""What the pages of the reference take from the code: study keys, settings, commands, modules; see mkdocs.yml.
+"""What the pages of the reference take from the code: keys, settings, commands, the face; see mkdocs.yml.
 
 A line such as `<!-- study-section: splits -->` in a page is replaced by a table. The meaning of each key of a study is
 in `study_keys.toml`; names, types and defaults are the models'. A key that only one of the two has is an error.
@@ -7,13 +7,11 @@ in `study_keys.toml`; names, types and defaults are the models'. A key that only
 from __future__ import annotations
 
 import json
-import pkgutil
 import re
 import sys
 import types
 import typing
 from collections.abc import Callable, Iterator
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +26,16 @@ else:
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from cortax.cli import app
-from cortax.grid.work.settings import Settings
-from cortax.parcellation.specs import KINDS
-from cortax.scores import METRICS
-from cortax.search.spaces import EXTRAS, SPACES
-from cortax.study import NetworkScaling, NetworkStudy, Study
+from cortax.brain.parcellation.specs import KINDS
+from cortax.cli.app import add_workload_commands, app
+from cortax.learning.scores import CLASS_NUMBER, METRICS
+from cortax.learning.search.spaces import EXTRAS, SPACES
+from cortax.notebook import NAMES
+from cortax.study.patterns import Patterns
+from cortax.workflow.work.settings import Settings
+from cortax.workloads.bench.study import BenchStudy
+from cortax.workloads.network.study import NetworkStudy
+from cortax.workloads.regions.study.study import RegionsStudy
 
 MEANINGS = Path(__file__).with_name("study_keys.toml")
 _DIRECTIVE = re.compile(r"^<!-- ([a-z-]+)(?:: (\S+))? -->$", re.M)
@@ -54,9 +56,9 @@ def study_models() -> dict[str, type[BaseModel]]:
             if inner := _model_in(field.annotation):
                 visit(f"{place}.{key}".lstrip("."), inner)
 
-    visit("", Study)
+    visit("", RegionsStudy)
     visit("network", NetworkStudy)
-    visit("network-scaling", NetworkScaling)
+    visit("bench", BenchStudy)
     return found
 
 
@@ -114,6 +116,8 @@ def _type(annotation: Any) -> str:
         return "sections by name" if inner in ("section", "table of anything") else f"table of {inner}"
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return "section"
+    if annotation is Patterns:
+        return "list of text"
     names = {str: "text", int: "whole number", float: "number", bool: "true or false", Any: "anything"}
     return names[annotation]
 
@@ -126,7 +130,8 @@ def _default(field: FieldInfo) -> str:
     # Of which there is one, which depends on the machine.
     if field.default_factory is not None:
         return "of the machine"
-    return "" if field.default in (None, {}) else f"`{json.dumps(field.default)}`"
+    default = list(field.default.texts) if isinstance(field.default, Patterns) else field.default
+    return "" if default in (None, {}) else f"`{json.dumps(default)}`"
 
 
 def _parcellation_kinds(_: str | None) -> str:
@@ -154,13 +159,22 @@ def _range(spec: Any) -> str:
 
 def _metrics(_: str | None) -> str:
     rows = [
-        (f"`{name}`", metric.task, metric.needs, "greater" if metric.greater_is_better else "smaller")
-        for name, metric in METRICS.items()
+        (
+            *(
+                f"`{metric.name}`",
+                ", ".join(metric.tasks),
+                metric.needs,
+                "greater" if metric.greater_is_better else "smaller",
+            ),
+            *(metric.units or "none", "must be given" if metric.rope is None else f"{metric.rope:g}"),
+        )
+        for metric in (*METRICS.values(), CLASS_NUMBER)
     ]
-    return _table(("metric", "task", "of the", "better is"), rows)
+    return _table(("metric", "tasks", "of the", "better is", "units", "rope"), rows)
 
 
 def _commands(_: str | None) -> str:
+    add_workload_commands(app)
     group: Any = typer.main.get_command(app)
     return "\n\n".join("\n\n".join(_command(name, command)) for name, command in sorted(group.commands.items()))
 
@@ -186,18 +200,10 @@ def _given(parameter: Any) -> str:
     return "" if parameter.default in (None, False, "") or callable(parameter.default) else f"`{parameter.default}`"
 
 
-def _modules(package: str | None) -> str:
-    """All public modules of a package, as mkdocstrings wants them; or one module."""
-    names = module_names(str(package))
-    return "\n\n".join(f"::: {name}" for name in names)
-
-
-def module_names(package: str) -> list[str]:
-    """Return the package itself if it has more than a docstring, and its public modules, packages below it left out."""
-    module = import_module(package)
-    if not hasattr(module, "__path__"):
-        return [package]
-    return [f"{package}.{found.name}" for found in pkgutil.iter_modules(module.__path__) if not found.ispkg]
+def _face(_: str | None) -> str:
+    """All names that `import cortax` offers, as mkdocstrings wants them."""
+    options = "    options:\n      show_root_heading: false\n      show_root_toc_entry: false"
+    return "\n\n".join(f"## cortax.{name}\n\n::: {module}.{name}\n{options}" for name, module in NAMES.items())
 
 
 def _code(names: Any) -> str:
@@ -211,8 +217,8 @@ def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
 
 DIRECTIVES: dict[str, Callable[[str | None], str]] = {
     "commands": _commands,
+    "face": _face,
     "metrics": _metrics,
-    "modules": _modules,
     "parcellation-kinds": _parcellation_kinds,
     "spaces": _spaces,
     "study-section": _study_section,

@@ -8,6 +8,9 @@ DOCS = Path(__file__).resolve().parents[1] / "docs"
 
 _BLOCK = re.compile(r'^```(\w+)?(?: title="([^"]+)")?\n(.*?)^```$', re.M | re.S)
 ADDED = ", added"
+CONTINUED = "continued"
+# What no reader types: shown of a file that exists elsewhere.
+EXAMPLE = "example"
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,17 @@ def blocks(path):
     """All code blocks of a page, in order."""
     found = _BLOCK.findall(path.read_text())
     return [Block(path.relative_to(DOCS).as_posix(), language, title, text) for language, title, text in found]
+
+
+def script(block):
+    """The text of a block of Python, after that of the blocks of its page that it continues."""
+    before = []
+    for each in blocks(DOCS / block.page):
+        if each.language == "python":
+            before = [*before, each.text] if each.title == CONTINUED else [each.text]
+        if each == block:
+            return "".join(before)
+    raise ValueError(f"no such block: {block}")
 
 
 def transcripts(text):

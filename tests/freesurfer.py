@@ -6,7 +6,7 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 
-from cortax.data.meshes import fsaverage_mesh
+from cortax.brain.data.meshes import fsaverage_mesh
 
 N_VERTICES = 10242
 N_REGIONS = 34
@@ -25,7 +25,7 @@ def write_freesurfer(project: Path, *, n_subjects: int = 40, seed: int = 0) -> N
         side = f"{hemi.lower()}h"
         mesh = fsaverage_mesh("fsaverage5", "sphere", hemi=hemi).coordinates
         labels = _nearest(mesh, rng.choice(N_VERTICES, N_REGIONS, replace=False))
-        _write_annot(folder / "fsaverage5" / "label" / f"{side}.aparc.annot", labels, side)
+        write_annot(folder / "fsaverage5" / "label" / f"{side}.aparc.annot", labels, side)
         shared = rng.normal(0, 0.15, (n_subjects, N_REGIONS))
         shared[:, :5] += 0.08 * people["fluid"].to_numpy()[:, None]
         shared[:, 5:9] += 0.06 * female[:, None]
@@ -55,7 +55,7 @@ def _nearest(points, centres):
     return np.argmin(np.linalg.norm(points[:, None] - points[centres][None], axis=2), axis=1)
 
 
-def _write_annot(path, labels, side):
+def write_annot(path, labels, side):
     path.parent.mkdir(parents=True, exist_ok=True)
     colours = np.zeros((N_REGIONS, 5), np.int32)
     colours[:, 0], colours[:, 1] = np.arange(N_REGIONS) + 20, 100

@@ -3,6 +3,7 @@
 The numbers mean nothing: scores grow with the number of regions, with noise.
 """
 
+import functools
 import io
 import json
 from dataclasses import dataclass, field
@@ -12,28 +13,34 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from cortax.brains.gallery import Gallery, Picture, save_pictures
-from cortax.cohort import Cohort, save_cohort, save_target
-from cortax.data.regions import save_regions
-from cortax.folds import make_folds, save_folds
-from cortax.importance.found import Importance
-from cortax.importance.store import save_importance
+from cortax.brain.pictures.gallery import Gallery, Picture, save_pictures
+from cortax.learning.cohort import Cohort, save_cohort, save_target
+from cortax.learning.folds import make_folds, save_folds
+from cortax.learning.importance.found import Importance, save_importance
+from cortax.learning.regions import save_regions
+from cortax.learning.scaling.analysis import analyse
+from cortax.learning.search.cells import SearchResult
+from cortax.learning.search.evaluations import Evaluation
+from cortax.learning.search.store import save_search
+from cortax.learning.search.store_evaluation import save_evaluation
+from cortax.learning.stats.compared import compare_models, compare_over_targets
+from cortax.learning.stats.models import Asked, ComparedModel
+from cortax.learning.stats.nulls import Nulls, save_nulls
+from cortax.learning.stats.permutation_tests import NullsPart, permutation_table
 from cortax.provenance import outputs
-from cortax.report.material import MadeJob, Material
-from cortax.scaling.analysis import analyse
-from cortax.search.cells import SearchResult
-from cortax.search.evaluations import Evaluation
-from cortax.search.store import save_search
-from cortax.search.store_evaluation import save_evaluation
-from cortax.stats.compared import compare_models
-from cortax.stats.models import Asked, Model
-from cortax.stats.over_targets import compare_over_targets
-from cortax.stats.permutation_tests import Part, permutation_table
-from cortax.stats.store_nulls import Nulls, save_nulls
+from cortax.report.figures import style
+from cortax.report.page import MadeJob, StudyJobs
+from cortax.workloads.regions.report import sections
 
 METRICS = {"regression": ("r2", "mean_squared_error"), "classification": ("roc_auc", "matthews_corrcoef")}
 TASKS = ("regression", "classification")
 N_INNER = 2
+
+
+def page_sections(made):
+    """Make the sections of a page that have something to show, as the method of the page does."""
+    with style():
+        return [section for section in sections(made) if section is not None]
 
 
 @dataclass
@@ -63,9 +70,10 @@ class MadeStudy:
             Image.new("RGB", (4, 2), "#0072B2").save(stream, format="PNG")
             self.png = stream.getvalue()
 
-    def add(self, name, method, save, *, jobs=(), options=(), pool=None):
+    def add(self, name, method, save, *, jobs=(), options=(), key=(), pool=None, names=()):
         """Make a job's folder; `save` writes into it and returns the names of its files."""
-        made = MadeJob(name, f"main-{len(self.jobs)}", self.folder / f"main-{len(self.jobs)}")
+        job = f"main-{len(self.jobs)}"
+        made = MadeJob(name, job, self.folder / job, dict(key), dict(names))
         made.folder.mkdir(parents=True)
         setup = {
             "method": method,
@@ -83,17 +91,20 @@ class MadeStudy:
         self.jobs.append(made)
         return made
 
-    def build(self) -> Material:
+    def build(self) -> StudyJobs:
         """Make every job, in the order of a plan."""
         self._people()
         regions = {name: self._parcellation(name, size) for name, size in self.parcellations.items()}
         models = {(p, q): self._model(p, q, regions[p].id) for p in self.parcellations for q in self.pipelines}
         if self.analyses:
-            models |= {("all/voted-2", q): self._ensemble(q) for q in self.pipelines}
+            models |= {
+                ("all/voted-2", q): self._ensemble(q, [models[p, q].name for p in self.parcellations])
+                for q in self.pipelines
+            }
         self._scores(models)
         if self.analyses:
             self._analyses(models)
-        return Material("made", self.title, self.simulated, self.jobs)
+        return StudyJobs("made", self.title, self.simulated, self.jobs)
 
     def _people(self):
         subjects = [f"sub-{number:04d}" for number in range(self.n_subjects)]
@@ -117,6 +128,7 @@ class MadeStudy:
                 f"target/{name}",
                 "target",
                 lambda folder, n=name, t=task, p=place: save_target(folder, n, t, self.truth[p]),
+                key={"target": name},
             )
 
     def _parcellation(self, name, size):
@@ -126,9 +138,10 @@ class MadeStudy:
             save_regions(folder, np.zeros((1, size)), ["sub-0000"], columns)
             return ["regions.npy", "regions.json"]
 
-        made = self.add(f"parcellate/{name}", "parcellate", save)
+        key = {"parcellation": name}
+        made = self.add(f"parcellate/{name}", "parcellate", save, key=key)
         picture = Picture(name, f"The regions of {name}.", f"{name}: {size} regions.", self.png)
-        self.add(f"picture/{name}", "picture", lambda folder: save_pictures(folder, Gallery((picture,))))
+        self.add(f"picture/{name}", "picture", lambda folder: save_pictures(folder, Gallery((picture,))), key=key)
         return made
 
     def _model(self, parcellation, pipeline, regions):
@@ -138,18 +151,20 @@ class MadeStudy:
         configs = {task: [{"alpha": alpha, "gamma": alpha / 10} for alpha in alphas] for task in TASKS}
         scores = self.rng.uniform(size=(*shape, n, N_INNER))
         result = SearchResult(scores, np.ones(shape), np.zeros(scores.shape, dtype=np.int64), ())
-        called = f"{parcellation}/{pipeline}"
+        called, key = f"{parcellation}/{pipeline}", {"parcellation": parcellation, "pipeline": pipeline}
         pool = {"peak": 2e8, "n_workers": 2, "backend": "slices"}
         tune = self.add(
             f"tune/{called}",
             "tune",
             lambda folder: save_search(folder, result, configs, {"kind": "ridge"})[0],
+            key=key,
             pool=pool,
         )
         inputs = {"tune": tune.id, "regions": regions}
         chosen = self.rng.integers(n, size=shape)
         found = self._evaluation(chosen, n_targets)
-        return self.add(f"evaluate/{called}", "evaluate", lambda folder: self._save(folder, found), jobs=inputs)
+        save = functools.partial(self._save, found=found)
+        return self.add(f"evaluate/{called}", "evaluate", save, jobs=inputs, key=key)
 
     def _save(self, folder, found):
         return save_evaluation(folder, found, self.targets, ["thickness:a"])[0]
@@ -165,17 +180,21 @@ class MadeStudy:
             predictions[None], labels[None], chosen, None, None, None, zeros + 9, zeros, np.ones(chosen.shape), ()
         )
 
-    def _ensemble(self, pipeline):
+    def _ensemble(self, pipeline, evaluated):
         found = self._evaluation(np.full((len(self.targets), self.n_outer), -1), len(self.targets))
         members = [f"{name}/{pipeline}" for name in self.parcellations]
         options = {"strategy": "voted", "members": members}
         name = f"ensemble/all/voted-2/{pipeline}"
-        return self.add(name, "ensemble", lambda folder: self._save(folder, found), options=options)
+        key = {"parcellation": "all/voted-2", "pipeline": pipeline}
+        save = functools.partial(self._save, found=found)
+        # A job of an earlier build, with other members, that gave the same results.
+        old = {"evaluate": [f"main-old-{name}" for name in evaluated]}
+        return self.add(name, "ensemble", save, jobs=old, options=options, key=key, names={"evaluate": evaluated})
 
     def _scores(self, models):
         sizes = self.parcellations | {"all/voted-2": sum(self.parcellations.values())}
         self.table = pd.concat([self._score(*key, sizes[key[0]]) for key in models], ignore_index=True)
-        options = {"evaluations": [f"{p}/{q}" for p, q in models]}
+        options = {"evaluations": [{"parcellation": p, "pipeline": q} for p, q in models]}
         inputs = {"evaluate": [job.id for job in models.values()]}
 
         def save(folder):
@@ -210,15 +229,16 @@ class MadeStudy:
         self._scaling()
         self._compare(models)
         self._permute(models)
-        model = f"{next(iter(self.parcellations))}/{self.pipelines[0]}"
+        key = {"parcellation": next(iter(self.parcellations)), "pipeline": self.pipelines[0]}
+        model = "/".join(key.values())
         size = next(iter(self.parcellations.values()))
         values = {"pattern": self.rng.normal(size=(len(self.targets), self.n_outer, size))}
         columns = tuple(f"thickness:region-{number}" for number in range(size))
         found = Importance(values, self.targets, columns, ())
-        self.add(f"importance/{model}", "importance", lambda folder: save_importance(folder, found))
+        self.add(f"importance/{model}", "importance", lambda folder: save_importance(folder, found), key=key)
         maps = tuple(Picture(t, f"Brain map. {t}", f"Strongest of {t}", self.png) for t in self.targets)
         gallery = Gallery(maps, (f"{model}, {self.targets[0]}", self.turning), note="3 more maps")
-        self.add(f"picture/{model}", "picture", lambda folder: save_pictures(folder, gallery))
+        self.add(f"picture/{model}", "picture", lambda folder: save_pictures(folder, gallery), key=key)
 
     def _scaling(self):
         types = {name: ("existing", "random")[place % 2] for place, name in enumerate(self.parcellations)}
@@ -236,7 +256,7 @@ class MadeStudy:
 
     def _compare(self, models):
         own = self.table.groupby(["parcellation", "pipeline"])
-        described = [Model(p, q, own.get_group((p, q))) for p, q in models]
+        described = [ComparedModel(p, q, own.get_group((p, q))) for p, q in models]
         asked = Asked(pairs="reference", references=(next(iter(self.parcellations)), self.pipelines[0]))
         tables = {
             "comparisons": compare_models(described, dict.fromkeys(self.targets, 0.5), asked),
@@ -264,15 +284,17 @@ class MadeStudy:
             "whole-groups",
         )
         cell = f"{parcellation}/{pipeline}"
-        made = self.add(f"permute/{cell}/0", "permute", lambda folder: save_nulls(folder, nulls))
+        key = {"parcellation": parcellation, "pipeline": pipeline, "start": "0"}
+        made = self.add(f"permute/{cell}/0", "permute", lambda folder: save_nulls(folder, nulls), key=key)
         own = self.table[(self.table["parcellation"] == parcellation) & (self.table["pipeline"] == pipeline)]
-        part = Part(parcellation, pipeline, self.targets, 1, nulls)
+        part = NullsPart(parcellation, pipeline, self.targets, 1, nulls)
         table = permutation_table({(parcellation, pipeline): own}, [part], exchange="whole-groups")
 
         def save(folder):
             table.to_parquet(folder / "permutations.parquet", index=False)
             return ["permutations.parquet"]
 
-        about = {"cell": cell, "take": list(self.targets), "n_parts": 1}
-        options = {"evaluations": [cell], "exchange": "whole-groups", "nulls": [about]}
+        model = {"parcellation": parcellation, "pipeline": pipeline}
+        about = {**model, "take": list(self.targets), "n_parts": 1}
+        options = {"evaluations": [model], "exchange": "whole-groups", "nulls": [about]}
         self.add("permutation-tests", "permutation_tests", save, jobs={"permute": [made.id]}, options=options)

@@ -20,18 +20,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cortax.data.maps import find_maps, load_maps, space_of
-from cortax.data.phenotype_table import read_phenotypes
-from cortax.data.spaces import SPACES
-from cortax.data.tables import read_region_files
+from cortax.brain.data.maps import find_maps, load_maps, space_of
+from cortax.brain.data.phenotype_table import People, read_phenotypes
+from cortax.brain.data.spaces import SPACES
+from cortax.brain.data.tables import read_region_files
+from cortax.brain.parcellation.apply import parcellate
+from cortax.brain.parcellation.specs import atlas_from_spec
 from cortax.errors import AtlasError, CortaxError, FoldError, InputError, StudyError
-from cortax.folds import check_targets, make_folds
-from cortax.grid.check import check_study
-from cortax.grid.planning.plan import plan
-from cortax.parcellation.apply import parcellate
-from cortax.parcellation.specs import atlas_from_spec
+from cortax.learning.folds import check_targets, make_folds
 from cortax.provenance.files import file_digest
-from cortax.study import read_study
+from cortax.workflow.workload import Planning, read_study
+from cortax.workloads.regions.check import check_study
+from cortax.workloads.regions.plan.plan import regions_jobs
 
 Harm = Callable[[Path], None]
 
@@ -72,7 +72,7 @@ def look(root: Path):
     """What a build does first."""
     study = read_study(root / STUDY)
     check_study(study, root)
-    return study, plan(study, root, file_digest)
+    return study, regions_jobs(study, Planning(root, file_digest))
 
 
 def replace(path: Path, content: str | bytes) -> None:
@@ -204,7 +204,7 @@ CATALOGUE: list[tuple[str, Harm, type[CortaxError], list[str]]] = [
         "unknown task",
         study('kind = "classification"', 'kind = "classify"'),
         StudyError,
-        ["targets.sex.kind", "'regression' or 'classification'", "got 'classify'"],
+        ["targets.sex.kind", "'regression', 'classification' or 'ordinal'", "got 'classify'"],
     ),
     # Names in it.
     (
@@ -420,7 +420,12 @@ CATALOGUE: list[tuple[str, Harm, type[CortaxError], list[str]]] = [
         "three classes",
         cell(5, "sex", "X"),
         InputError,
-        ["participants.tsv", "target 'sex', column 'sex'", "3 classes where two are needed", "['F', 'M', 'X']"],
+        [
+            "participants.tsv",
+            "target 'sex', column 'sex'",
+            "positive = 'F' goes with two classes",
+            "there are 3: ['F', 'M', 'X']",
+        ],
     ),
     (
         "positive class",
@@ -576,7 +581,7 @@ def test_found_before_anything_runs(root, harm, error, said):
 def test_ids_stay_text(root):
     """`001` is no number: a table of numbers in quotes, or without, keeps its zeros."""
     table(lambda frame: frame.assign(participant_id=[f"{i:03d}" for i in range(24)]))(root)
-    found = read_phenotypes(root / TABLE)
+    found = read_phenotypes(People((root / TABLE,)))
     assert list(found.table.index[:3]) == ["000", "001", "002"]
     replace(root / "regions.csv", 'participant_id,left\n"001",1\n010,2\n')
     assert read_region_files([root / "regions.csv"]).subjects == ("001", "010")
@@ -675,7 +680,7 @@ DROPS: list[tuple[str, Harm, list[str]]] = [
     (
         "cut short",
         lambda root: replace(root / thickness("sub-003"), (root / thickness("sub-003")).read_bytes()[:1000]),
-        ["not a readable numpy array", "could only read 218 elements"],
+        ["not a readable numpy array", "mmap length is greater than file size"],
     ),
     ("empty", file(thickness("sub-003"), b""), ["empty file (0 bytes)"]),
     ("something else", file(thickness("sub-003"), b"not an array" * 99), ["not a readable"]),
@@ -686,14 +691,25 @@ DROPS: list[tuple[str, Harm, list[str]]] = [
         ["map 'thickness'", "65 of 1284 locations are missing, at most 0.05"],
     ),
     (
-        "infinite",
+        "mostly infinite",
         image(np.where(np.arange(642) < 65, -np.inf, WHOLE)),
         ["map 'thickness'", "65 of 1284 locations are missing, at most 0.05"],
     ),
     (
+        "infinite",
+        image(np.where(np.arange(642) < 2, -np.inf, WHOLE)),
+        ["map 'thickness'", "2 of 1284 values are infinite"],
+    ),
+    ("too large", image(np.where(np.arange(642) < 2, 1e300, 2.5)), ["2 of 1284 values are infinite"]),
+    (
+        "a link that leads nowhere",
+        both(gone(thickness("sub-003")), lambda root: (root / thickness("sub-003")).symlink_to("annex/x")),
+        ["a link that leads nowhere"],
+    ),
+    (
         "outlying",
         image(np.where(np.arange(642) % 2, -1e6, 1e6).astype(np.float32)),
-        ["map 'thickness'", "more than 4 SD"],
+        ["map 'thickness'", "more than 8 SD"],
     ),
 ]
 
@@ -701,7 +717,7 @@ DROPS: list[tuple[str, Harm, list[str]]] = [
 @pytest.mark.parametrize(("harm", "said"), [case[1:] for case in DROPS], ids=[case[0] for case in DROPS])
 def test_a_subject_that_is_dropped_is_counted_with_its_reason(root, harm, said):
     harm(root)
-    loaded = load(root, outlier_sd=4)
+    loaded = load(root, outlier_sd=8)
     assert len(loaded.subjects) == 23
     assert "sub-003" not in loaded.subjects
     listed = pd.read_csv(root / "out/dropped.csv", dtype=str)

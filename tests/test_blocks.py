@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortax.grid.planning.blocks import Block, cut_blocks, retired
+from cortax.workflow.plan.blocks import Block, cut_blocks, retired
 
 NAMES = st.sampled_from(["age", "sex", "mood", "smoker", "fluid", "mood-and-1"])
 TARGETS = st.dictionaries(NAMES, st.sampled_from([{"kind": "regression"}, {"kind": "classification"}]), min_size=1)

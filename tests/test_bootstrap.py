@@ -8,18 +8,18 @@ from scipy import stats
 from sklearn.metrics import r2_score
 
 from cortax.errors import SearchError
-from cortax.intervals import bootstrap_weights, score_table
-from cortax.predictions import out_of_fold
-from cortax.scores import get_metric
-from cortax.stats.bootstrap import (
+from cortax.learning.predictions import bootstrap_weights, out_of_fold, score_table
+from cortax.learning.scores import get_metric
+from cortax.learning.stats.bootstrap import (
     Resampled,
     basic_interval,
     bca_interval,
     group_strata,
+    open_resampled,
     percentile_interval,
     resample_scores,
+    save_resampled,
 )
-from cortax.stats.store_resampled import open_resampled, save_resampled
 
 
 def cohort(seed, n=90, n_folds=3, n_repeats=1, classes=False):

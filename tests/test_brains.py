@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from cortax.brains.colours import colour_regions, winners
-from cortax.brains.gallery import open_pictures, save_pictures, show_importance, show_parcellation
-from cortax.brains.pictures import PALETTE, turnable
-from cortax.brains.surfaces import hemispheres
-from cortax.data.meshes import fsaverage_mesh
-from cortax.data.spaces import SPACES, abstract_space, volume_space
-from cortax.parcellation.atlas import Atlas, hard_weights
+from cortax.brain.data.meshes import fsaverage_mesh
+from cortax.brain.data.spaces import SPACES, abstract_space, volume_space
+from cortax.brain.parcellation.atlas import Atlas, hard_weights
+from cortax.brain.pictures.colours import colour_regions, winners
+from cortax.brain.pictures.drawing import PALETTE, turnable
+from cortax.brain.pictures.gallery import open_pictures, save_pictures, show_importance, show_parcellation
+from cortax.brain.pictures.surfaces import hemispheres
 
 COARSE = SPACES["fsaverage3"]
 AFFINE = np.diag([4.0, 4, 4, 1])

@@ -1,4 +1,4 @@
-"""Finished cells are there whatever happened to the process, the file or the disk; or it is said that they are not."""
+"""Finished work is there whatever happened to the process, the file or the disk; or it is said that they are not."""
 
 import json
 import os
@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 
 from cortax.errors import ProjectError
-from cortax.grid.work.checkpoint import Checkpoint
-from cortax.grid.work.running import checkpoint_path, clear_checkpoint, failed_units, finished_cells, job_key
-from cortax.grid.work.units import UnitFailure
 from cortax.provenance import outputs
+from cortax.workflow.work.checkpoint import Checkpoint
+from cortax.workflow.work.running import checkpoint_path, clear_checkpoint, count_finished, failed_units, job_key
+from cortax.workflow.work.units import UnitFailure
 
-FAILURE = UnitFailure((("fluid", 0), ("sex", 0)), 2, "MemoryError", "no", "Traceback ...", 1.5, 7, 2**40, 5, 3, True)
+FAILURE = UnitFailure(("fluid, 0", "sex, 0"), 2, "MemoryError", "no", "Traceback ...", 1.5, 7, 2**40, 5, 3, True)
 
 
 @pytest.fixture
@@ -29,24 +29,24 @@ def path(tmp_path):
 
 def add(checkpoint, n, size=10, start=0):
     for number in range(start, start + n):
-        checkpoint.add({("t", number): bytes([number % 256]) * size}, seconds=0.1, peak=5, attempt=1)
+        checkpoint.add({f"t{number}": bytes([number % 256]) * size}, seconds=0.1, peak=5, attempt=1)
 
 
 def test_what_was_kept_is_there_again(path):
     with Checkpoint(path) as checkpoint:
         assert (checkpoint.done(), checkpoint.values(), checkpoint.failures()) == (set(), {}, [])
-        checkpoint.add({("fluid", 0): b"one", ("sex", 0): b""}, seconds=3.0, peak=5, attempt=2)
-        checkpoint.add({("fluid", 1): b"two"}, seconds=1.0, peak=6, attempt=1)
-        checkpoint.add({("fluid", 1): b"three"}, seconds=1.0, peak=6, attempt=1)
+        checkpoint.add({"fluid, 0": b"one", "sex, 0": b""}, seconds=3.0, peak=5, attempt=2)
+        checkpoint.add({"fluid, 1": b"two"}, seconds=1.0, peak=6, attempt=1)
+        checkpoint.add({"fluid, 1": b"three"}, seconds=1.0, peak=6, attempt=1)
         checkpoint.fail(FAILURE)
     with Checkpoint(path) as checkpoint:
-        assert checkpoint.done() == {("fluid", 0), ("sex", 0), ("fluid", 1)}
-        assert checkpoint.values() == {("fluid", 0): b"one", ("sex", 0): b"", ("fluid", 1): b"three"}
+        assert checkpoint.done() == {"fluid, 0", "sex, 0", "fluid, 1"}
+        assert checkpoint.values() == {"fluid, 0": b"one", "sex, 0": b"", "fluid, 1": b"three"}
         assert checkpoint.failures() == [FAILURE]
     assert sorted(file.name for file in path.parent.iterdir()) == ["a.sqlite", "a.sqlite.lock"]
 
 
-def test_a_new_build_forgets_the_failures_and_no_cell(path):
+def test_a_new_build_forgets_the_failures_and_no_value(path):
     with Checkpoint(path, build="one") as checkpoint:
         add(checkpoint, 3)
         checkpoint.fail(FAILURE)
@@ -60,20 +60,20 @@ def test_a_new_build_forgets_the_failures_and_no_cell(path):
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from cortax.grid.work.checkpoint import Checkpoint
+from cortax.workflow.work.checkpoint import Checkpoint
 checkpoint = Checkpoint(Path(sys.argv[1]))
 for number in range(50):
-    checkpoint.add({("t", number): bytes([number]) * 5000}, seconds=0, peak=0, attempt=1)
+    checkpoint.add({f"t{number}": bytes([number]) * 5000}, seconds=0, peak=0, attempt=1)
     if number == 41:
         os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-def test_every_cell_survives_the_end_of_the_process(path):
+def test_every_value_survives_the_end_of_the_process(path):
     ended = subprocess.run([sys.executable, "-c", KILLED, path])
     assert ended.returncode == -signal.SIGKILL
     with Checkpoint(path) as checkpoint:
-        assert checkpoint.values() == {("t", number): bytes([number]) * 5000 for number in range(42)}
+        assert checkpoint.values() == {f"t{number}": bytes([number]) * 5000 for number in range(42)}
 
 
 def test_what_the_system_lost_after_the_last_sync_costs_no_more(path, tmp_path):
@@ -90,7 +90,7 @@ def test_what_the_system_lost_after_the_last_sync_costs_no_more(path, tmp_path):
     with open(left / "a.sqlite-wal", "ab") as file:
         file.write(os.urandom(5000))
     with Checkpoint(left / path.name) as checkpoint:
-        assert checkpoint.done() == {("t", number) for number in range(20)}
+        assert checkpoint.done() == {f"t{number}" for number in range(20)}
 
 
 def test_syncing_is_soon_and_takes_a_tenth_of_the_time_at_most(path, monkeypatch):
@@ -147,10 +147,10 @@ def test_a_damaged_file_is_set_aside(path, harm):
         assert (said, aside) == ([], [])
     else:
         assert aside[0].read_bytes() == damaged
-        assert f"set aside as {aside[0].name}, its cells are computed again" in said[0]
+        assert f"set aside as {aside[0].name}, what was in it is computed again" in said[0]
 
 
-def test_a_cell_whose_bytes_changed_is_computed_again(path):
+def test_a_value_whose_bytes_changed_is_computed_again(path):
     with Checkpoint(path) as checkpoint:
         add(checkpoint, 3, size=1000)
     content = path.read_bytes()
@@ -158,10 +158,10 @@ def test_a_cell_whose_bytes_changed_is_computed_again(path):
     path.write_bytes(content[:place] + b"\7" + content[place + 1 :])
     said = []
     with Checkpoint(path, say=said.append) as checkpoint:
-        with pytest.raises(ProjectError, match="target 't', outer fold 1: damaged"):
+        with pytest.raises(ProjectError, match="t1: damaged"):
             checkpoint.values()
-        assert checkpoint.done() == {("t", 0), ("t", 2)}
-        assert "target 't', outer fold 1: damaged; it is computed again" in said[0]
+        assert checkpoint.done() == {"t0", "t2"}
+        assert "t1: damaged; it is computed again" in said[0]
         add(checkpoint, 1, size=1000, start=1)
         assert len(checkpoint.values()) == 3
 
@@ -173,7 +173,7 @@ def test_a_full_disk_is_told_and_what_was_kept_stays(path):
     try:
         add(checkpoint, 10, size=2000)
         resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, before[1]))
-        with pytest.raises(ProjectError, match=r"finished cells cannot be kept \(.*\): is the disk full\?"):
+        with pytest.raises(ProjectError, match=r"finished work cannot be kept \(.*\): is the disk full\?"):
             add(checkpoint, 100, size=2000, start=10)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
@@ -209,12 +209,12 @@ def test_a_full_file_system(tmp_path):
 
 def test_a_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "running").write_text("a file where the folder should be")
-    with pytest.raises(ProjectError, match="finished cells cannot be kept"):
+    with pytest.raises(ProjectError, match="finished work cannot be kept"):
         Checkpoint(tmp_path / "running" / "a.sqlite")
 
 
 def test_two_at_once_are_refused(path):
-    with Checkpoint(path), pytest.raises(ProjectError, match="another process computes the same cells"):
+    with Checkpoint(path), pytest.raises(ProjectError, match="another process computes the same values"):
         Checkpoint(path, patience=0.2)
     with Checkpoint(path, patience=0.2) as checkpoint:
         assert checkpoint.done() == set()
@@ -262,21 +262,21 @@ def _base_jobs():
 
 def test_others_look_at_a_running_job_and_clear_a_finished_one(tmp_path):
     root, folder = tmp_path, job(tmp_path / "jobs", 1)
-    assert (finished_cells(root, folder), failed_units(root, folder)) == (0, [])
+    assert (count_finished(root, folder), failed_units(root, folder)) == (0, [])
     clear_checkpoint(root, folder)
     with Checkpoint(checkpoint_path(root, folder)) as checkpoint:
         add(checkpoint, 5)
         checkpoint.fail(FAILURE)
-        assert (finished_cells(root, folder), failed_units(root, folder)) == (5, [FAILURE])
+        assert (count_finished(root, folder), failed_units(root, folder)) == (5, [FAILURE])
     other = job(tmp_path / "jobs", 2, hash="i")
     clear_checkpoint(root, other)
-    assert finished_cells(root, folder) == 5
+    assert count_finished(root, folder) == 5
     clear_checkpoint(root, folder)
     assert list((root / ".cortax/running").iterdir()) == []
     checkpoint_path(root, folder).write_text("no database")
-    assert (finished_cells(root, folder), failed_units(root, folder)) == (0, [])
+    assert (count_finished(root, folder), failed_units(root, folder)) == (0, [])
     (folder / "setup.json").unlink()
-    assert (finished_cells(root, folder), failed_units(root, folder)) == (0, [])
+    assert (count_finished(root, folder), failed_units(root, folder)) == (0, [])
 
 
 def test_failures_compare_as_they_were(path):
@@ -292,11 +292,11 @@ def test_failures_compare_as_they_were(path):
 
 def test_a_table_is_readable_by_anybody(path):
     with Checkpoint(path) as checkpoint:
-        checkpoint.add({("fluid", 3): b"xyz"}, seconds=2.0, peak=9, attempt=1)
+        checkpoint.add({"fluid, 3": b"xyz"}, seconds=2.0, peak=9, attempt=1)
     base = sqlite3.connect(path)
     try:
-        assert base.execute("SELECT target, outer, seconds, peak, attempt, value FROM cells").fetchall() == [
-            ("fluid", 3, 2.0, 9, 1, b"xyz")
+        assert base.execute("SELECT key, seconds, peak, attempt, value FROM finished").fetchall() == [
+            ("fluid, 3", 2.0, 9, 1, b"xyz")
         ]
     finally:
         base.close()

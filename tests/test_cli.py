@@ -8,8 +8,9 @@ from typer.testing import CliRunner
 
 from cortax import cli
 from cortax.errors import ProjectError, StudyError
-from cortax.grid.results import best, build_log, filtered, left_out, score_table, summary
 from cortax.provenance import outputs
+from cortax.workflow.lookup.results import build_log, filtered, read_table
+from cortax.workloads.regions.tables import best, left_out, summary
 
 VALUES = {
     # target, metric: value of each parcellation
@@ -104,9 +105,10 @@ def root(tmp_path, monkeypatch):
     job.mkdir(parents=True)
     scores().to_parquet(job / "scores.parquet")
     outputs.record(job, ["scores.parquet"], method="scores", name="mini/scores")
-    (tmp_path / "results" / "mini" / "scores.parquet").symlink_to(job / "scores.parquet")
-    ran = {"scores": {"job": "main-3", "seconds": 1.25, "why": ["evaluate changed"], "same_as": "main-1"}}
-    log = {"jobs": {"load": "main-0", "split": "main-2", "scores": "main-3"}, "ran": ran}
+    ran = {"scores": {"job": "main-3", "seconds": 1.25, "why": ["inputs changed: evaluate"], "same_as": "main-1"}}
+    what = {name: {"method": name, "key": {}} for name in ("load", "split", "scores")}
+    jobs = {"load": "main-0", "split": "main-2", "scores": "main-3"}
+    log = {"kind": "regions", "jobs": jobs, "what": what, "ran": ran}
     (tmp_path / "results" / "mini" / "build.json").write_text(json.dumps(log))
     for job, rows in (("main-0", "sub-7,no file,a.npy\n"), ("main-2", "sub-9,not in load,\nsub-7,not in load,\n")):
         (tmp_path / "workdirs" / "main" / job).mkdir(parents=True)
@@ -121,7 +123,7 @@ def run(*arguments):
 
 
 def test_results_of_a_build_are_found_from_any_folder(root):
-    assert len(score_table(root, "mini")) == 36
+    assert len(read_table(root, "mini")) == 36
     done = run("mini", "--where", "target=fluid", "--where", "metric=r2")
     assert done.exit_code == 0
     assert [line.split()[2] for line in done.stdout.splitlines() if " r2 " in line] == ["tiny", "blocks", "soft"]
@@ -158,16 +160,19 @@ def test_best_says_how_many_were_left_out_and_where_to_look(root):
 
 
 def test_the_first_reason_counts(root):
-    assert left_out(root, "mini").values.tolist() == [["sub-7", "no file", "a.npy"], ["sub-9", "not in load", ""]]
-    assert "no file" in run("mini", "--dropped").stdout
+    assert left_out(root, build_log(root, "mini")).values.tolist() == [
+        ["sub-7", "no file", "a.npy"],
+        ["sub-9", "not in load", ""],
+    ]
+    assert "no file" in run("mini", "--table", "dropped").stdout
 
 
 def test_why_names_job_seconds_and_what_stands_for_it(root):
     text = " ".join(run("mini", "--why").stdout.split())
-    assert "scores main-3 1.2 evaluate changed (same results as main-1) 1 of 3 jobs ran" in text
+    assert "scores main-3 1.2 inputs changed: evaluate (same results as main-1) 1 of 3 jobs ran" in text
 
 
-@pytest.mark.parametrize("look", [score_table, build_log])
+@pytest.mark.parametrize("look", [read_table, build_log])
 def test_a_study_that_was_not_built(root, look):
     with pytest.raises(ProjectError, match=r"no results of study 'minni': .*did you mean 'mini'"):
         look(root, "minni")
@@ -185,9 +190,22 @@ def test_an_altered_table_is_not_shown(root):
 
 
 def test_nothing_was_built(root):
-    (root / "results" / "mini" / "scores.parquet").unlink()
+    (root / "results" / "mini" / "build.json").unlink()
     with pytest.raises(ProjectError, match="no study has been built yet"):
-        score_table(root, "mini")
+        read_table(root, "mini")
+
+
+def test_a_table_that_the_study_does_not_have_is_said(root):
+    said = "has no comparisons: put [comparisons] into its file"
+    assert said in str(run("mini", "--table", "comparisons").exception)
+    assert "got 'scors', must be one of ['comparisons', " in str(run("mini", "--table", "scors").exception)
+    assert "no values that could be compared" in str(run("mini", "--table", "dropped", "--against", "x").exception)
+
+
+def test_few_rows_are_printed_and_the_rest_is_counted(root):
+    text = run("mini", "--rows", "2").stdout
+    assert text.count(" ridge ") == 2
+    assert text.endswith("of 12; --to writes all\n")
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortax.cohort import join_cohort, open_cohort, open_targets, rows_of, save_cohort, save_target
 from cortax.errors import FoldError, InputError
+from cortax.learning.cohort import join_cohort, open_cohort, open_targets, rows_of, save_cohort, save_target
 
 IDS = st.lists(st.sampled_from([f"{i:03d}" for i in range(12)]), unique=True)
 

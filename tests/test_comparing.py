@@ -5,11 +5,11 @@ import dataclasses
 import pytest
 
 from cortax.errors import StudyError
-from cortax.grid.planning.comparing import comparing_jobs
-from cortax.grid.planning.evaluated import Evaluated
-from cortax.grid.planning.jobspec import JobSpec
-from cortax.stats.models import Asked
-from cortax.study import Study
+from cortax.learning.stats.models import Asked
+from cortax.workflow.plan.jobspec import JobSpec
+from cortax.workloads.regions.plan.analyses import comparing_jobs
+from cortax.workloads.regions.plan.models import Evaluated
+from cortax.workloads.regions.study.study import RegionsStudy
 
 
 def study(**section):
@@ -21,14 +21,15 @@ def study(**section):
         "targets": {"sex": {"kind": "classification"}, "fluid": {"kind": "regression"}},
         "pipelines": {name: {"kind": "ridge"} for name in ("ridge", "short")},
     }
-    return Study.model_validate(content | ({"comparisons": section["comparisons"]} if section else {}))
+    return RegionsStudy.model_validate(content | ({"comparisons": section["comparisons"]} if section else {}))
 
 
 def evaluated(*names):
     found = []
     for name in names:
-        job = JobSpec(f"evaluate/{name}", "evaluate", {})
         parcellation, _, pipeline = name.rpartition("/")
+        key = {"parcellation": parcellation, "pipeline": pipeline}
+        job = JobSpec(f"evaluate/{name}", "evaluate", {}, key=key)
         found.append(Evaluated(parcellation, pipeline, job, (job,), (("fluid", "sex"),)))
     return found
 
@@ -68,8 +69,8 @@ def test_without_resamples_and_without_what_failed():
     left = comparing_jobs(study(comparisons={}), evaluated(*MODELS))[-1].without(
         ["evaluate/b/ridge", "resample/b/ridge", "resample/a/short"]
     )
-    assert left.options["evaluations"] == ["a/ridge", "a/short"]
-    assert left.options["resampled"] == ["a/ridge"]
+    assert left.options["evaluations"] == [{"parcellation": "a", "pipeline": name} for name in ("ridge", "short")]
+    assert left.options["resampled"] == [{"parcellation": "a", "pipeline": "ridge"}]
     assert left.jobs["resample"] == ["resample/a/ridge"]
 
 
@@ -77,7 +78,7 @@ def test_only_some_and_only_with_a_reference():
     asked = {"reference": "ridge", "parcellations": ["a"], "metrics": ["roc_auc"]}
     jobs = comparing_jobs(study(comparisons=asked), evaluated(*MODELS))
     assert [job.name for job in jobs] == ["resample/a/ridge", "resample/a/short", "compare"]
-    assert jobs[0].options["metrics"] == {"classification": ["roc_auc"], "regression": []}
+    assert jobs[0].options["metrics"] == {"classification": ["roc_auc"], "ordinal": [], "regression": []}
     assert (jobs[-1].options["pairs"], jobs[-1].options["references"]) == ("reference", ["ridge"])
 
 

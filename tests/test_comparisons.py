@@ -7,17 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import integrate, stats
 
-from cortax.intervals import score_table
-from cortax.predictions import out_of_fold
-from cortax.scores import get_metric
-from cortax.stats.bootstrap import group_strata, resample_scores
-from cortax.stats.compared import COLUMNS, compare_models
-from cortax.stats.comparisons import corrected_t, fold_ratio, friedman, posterior, wilcoxon
-from cortax.stats.models import Asked, Model, default_rope, score_cube
-from cortax.stats.over_targets import compare_over_targets
-from cortax.stats.paired import intervals_table
-from cortax.stats.pairs import best_pairs, count_pairs, find_rivals, fixed_pairs
-from cortax.stats.store_resampled import ResampledRows
+from cortax.learning.predictions import out_of_fold, score_table
+from cortax.learning.scores import default_rope, get_metric
+from cortax.learning.stats.bootstrap import ResampledRows, group_strata, resample_scores
+from cortax.learning.stats.compared import COLUMNS, compare_models, compare_over_targets, intervals_table
+from cortax.learning.stats.comparisons import corrected_t, fold_ratio, friedman, posterior, wilcoxon
+from cortax.learning.stats.models import Asked, ComparedModel, score_cube
+from cortax.learning.stats.pairs import best_pairs, count_pairs, find_rivals, fixed_pairs
 
 
 @given(seed=st.integers(0, 10**6), n_folds=st.integers(2, 20), ratio=st.floats(0, 1))
@@ -204,7 +200,7 @@ def made_models(noises, *, seed=0, targets=("fluid", "iq"), n=120, jackknife=Tru
             np.concatenate([one.scored for one in found.values()]),
         )
         stored = ResampledRows(rows, joined, group_strata(groups, fold))
-        models.append(Model(parcellation, pipeline, pd.concat(tables), lambda stored=stored: stored))
+        models.append(ComparedModel(parcellation, pipeline, pd.concat(tables), lambda stored=stored: stored))
     return models, dict.fromkeys(targets, 0.25), (truth, tests, groups)
 
 
@@ -272,11 +268,11 @@ def test_only_some_metrics():
 
 def test_equal_models_and_models_without_scores_are_no_crash():
     models, ratios, _ = made_models(NOISES)
-    equal = Model("z", "ridge", models[0].scores, models[0].resampled)
+    equal = ComparedModel("z", "ridge", models[0].scores, models[0].resampled)
     lost = models[2].scores.copy()
     lost.loc[lost.target == "iq", "value"] = np.nan
     fewer = models[1].scores[models[1].scores.target == "iq"]
-    group = [models[0], equal, Model("c", "ridge", lost), Model("y", "ridge", fewer)]
+    group = [models[0], equal, ComparedModel("c", "ridge", lost), ComparedModel("y", "ridge", fewer)]
     table = compare_models(group, ratios, Asked()).set_index(["a", "b", "target", "metric"]).sort_index()
     same = table.loc["a", "z"]
     assert (same.difference == 0).all()
@@ -299,7 +295,7 @@ def test_equal_models_and_models_without_scores_are_no_crash():
 def test_models_that_differ_by_rounding_are_equal():
     models, ratios, _ = made_models({("a", "ridge"): 0.5})
     nudged = models[0].scores.assign(value=models[0].scores.value * (1 + 1e-15))
-    table = compare_models([models[0], Model("z", "ridge", nudged)], ratios, Asked())
+    table = compare_models([models[0], ComparedModel("z", "ridge", nudged)], ratios, Asked())
     assert (table.p == 1).all()
 
 
@@ -308,7 +304,7 @@ def test_constant_predictions_are_compared():
     tables = [
         score_table(np.zeros(120), y, tests, groups, METRICS, target=name, n_bootstrap=0) for name, y in truth.items()
     ]
-    table = compare_models([models[0], Model("null", "ridge", pd.concat(tables))], ratios, Asked())
+    table = compare_models([models[0], ComparedModel("null", "ridge", pd.concat(tables))], ratios, Asked())
     assert (table.better == "a").all()
     assert np.isfinite(table.p).all()
 
@@ -319,7 +315,7 @@ def test_different_failed_folds_have_no_paired_interval():
     scored = stored.found.scored.copy()
     scored[:2, 0] = False
     found = type(stored.found)(stored.found.values, stored.found.resampled, stored.found.jackknife, scored)
-    models[1] = Model("b", "ridge", models[1].scores, lambda: ResampledRows(stored.rows, found, stored.strata))
+    models[1] = ComparedModel("b", "ridge", models[1].scores, lambda: ResampledRows(stored.rows, found, stored.strata))
     table = compare_models(models, ratios, Asked())
     lost = table.target == "fluid"
     assert (table.note[lost] == "no interval: the two lack different folds").all()
@@ -337,7 +333,7 @@ def test_every_score_has_its_interval(interval):
     assert (table.n_resamples == 60).all()
     means = models[0].scores[models[0].scores.fold == "mean"]
     np.testing.assert_allclose(table.value, means.value, rtol=1e-12)
-    assert len(intervals_table([Model("a", "ridge", models[0].scores)], Asked())) == 0
+    assert len(intervals_table([ComparedModel("a", "ridge", models[0].scores)], Asked())) == 0
 
 
 def test_over_targets_in_a_table():

@@ -8,19 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from cortax.search.compiled import compiled_folder
+from cortax.learning.search.compiled import compiled_folder
 
 SOURCE = Path(__file__).resolve().parents[1]
 HELPER = """
-from cortax.search.compiled import compiled
+from cortax.learning.search.compiled import compiled
 
 @compiled(__name__)
 def helper(x):
     return x + {number}
 """
 CALLER = """
-from cortax.search.compiled import compiled
-from cortax.search.helper import helper
+from cortax.learning.search.compiled import compiled
+from cortax.learning.search.helper import helper
 
 @compiled(__name__)
 def caller(x):
@@ -32,7 +32,7 @@ def caller(x):
 def project(tmp_path):
     for package in ("cortax", "methods"):
         shutil.copytree(SOURCE / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
-    search = tmp_path / "cortax" / "search"
+    search = tmp_path / "cortax" / "learning" / "search"
     (search / "helper.py").write_text(HELPER.format(number=1))
     (search / "caller.py").write_text(CALLER)
     return tmp_path
@@ -47,11 +47,11 @@ def run(project, code):
     return done.stdout.split()
 
 
-CALL = "from cortax.search.caller import caller; print(caller(1), sum(caller.stats.cache_hits.values()))"
+CALL = "from cortax.learning.search.caller import caller; print(caller(1), sum(caller.stats.cache_hits.values()))"
 
 
 def edit(project, number):
-    path = project / "cortax" / "search" / "helper.py"
+    path = project / "cortax" / "learning" / "search" / "helper.py"
     path.write_text(HELPER.format(number=number))
 
 
@@ -66,10 +66,10 @@ def test_kept_and_found_again_until_a_helper_in_another_file_changes(project):
 
 def test_code_of_before_an_edit_is_not_kept_for_the_one_after(project):
     """The helper is loaded, then edited; whoever is compiled with it now must not be found by the next process."""
-    path = project / "cortax" / "search" / "helper.py"
+    path = project / "cortax" / "learning" / "search" / "helper.py"
     said = run(
         project,
-        "import cortax.search.helper\n"
+        "import cortax.learning.search.helper\n"
         f"path = {str(path)!r}\n"
         "text = open(path).read().replace('x + 1', 'x + 2')\n"
         "open(path, 'w').write(text)\n" + CALL,
@@ -88,6 +88,6 @@ def test_where_it_cannot_be_kept_it_is_compiled_anew(project):
 
 
 def test_a_folder_a_module():
-    ridge, svm = compiled_folder("cortax.search.ridge"), compiled_folder("cortax.search.svm")
+    ridge, svm = compiled_folder("cortax.learning.search.ridge"), compiled_folder("cortax.learning.search.svm")
     assert ridge != svm
     assert ridge.parent == svm.parent == SOURCE / ".cortax" / "numba"

@@ -8,7 +8,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LinearRegression
 
-from cortax.confounds import ConfoundRegressor
+from cortax.learning.confounds import ConfoundRegressor
 
 
 def data(n_subjects=50, n_features=6, n_confounds=3, seed=0):

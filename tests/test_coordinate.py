@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cortax.search.linear.coordinate import SWEEPS, descend, descend_all, descend_kernel
+from cortax.learning.search.linear.coordinate import SWEEPS, Net, descend_all, descend_kernel
 
 NOTHING = np.empty((0, 0))
 
@@ -19,6 +19,12 @@ def a_problem(n_train, n_regions, *, seed=0, spoil=None):
     y = X @ rng.normal(size=n_regions) * 0.3 / np.sqrt(n_regions) + rng.normal(size=n_train)
     y -= y.mean()
     return X, y, X.T @ X, X.T @ y
+
+
+def descend(H, q, l1, l2, coef, *, tol, max_sweeps):
+    found = coef.copy()
+    ends = descend_kernel(H, q, Net(l1, l2, tol), found, q - H @ found, NOTHING, SWEEPS, max_sweeps)
+    return found, *ends
 
 
 def violation(H, q, l1, l2, coef):
@@ -128,7 +134,8 @@ def test_the_gap_bounds_what_is_left_to_gain(n_train, n_regions, strength, ratio
     l1, l2 = np.abs(q).max() * 10**strength * ratio, np.abs(q).max() * 10**strength * (1 - ratio)
     best, _, _ = descend(H, q, l1, l2, np.zeros(n_regions), tol=1e-9 * np.abs(q).max(), max_sweeps=3000)
     coef, gradient = np.zeros(n_regions), q.copy()
-    _, converged = descend_kernel(H, q, l1, l2, coef, gradient, NOTHING, 0.0, gap * (y @ y), y @ y, SWEEPS, 3000)
+    net = Net(l1, l2, 0.0, gap * (y @ y), y @ y)
+    _, converged = descend_kernel(H, q, net, coef, gradient, NOTHING, SWEEPS, 3000)
     assert converged
     assert objective(H, q, l1, l2, coef) - objective(H, q, l1, l2, best) <= gap * (y @ y)
     np.testing.assert_allclose(gradient, q - H @ coef, atol=1e-8 * np.abs(q).max())
@@ -145,7 +152,8 @@ def test_an_inverse_changes_nothing_but_the_way(l1):
         coefs, gradients = np.zeros((5, 80)), Q.copy()
         n_sweeps, converged = np.zeros((2, 5), dtype=np.int64)
         squares = np.full(5, y @ y)
-        descend_all(H, Q, l1, l2, coefs, gradients, inverse, 1e-13, squares, 0, 500, n_sweeps, converged)
+        net = Net(l1, l2, 0.0, 1e-13)
+        descend_all(H, Q, net, coefs, gradients, inverse, squares, (0, 500), n_sweeps, converged)
         assert converged.all()
         answers.append(coefs)
     np.testing.assert_allclose(*answers, rtol=0, atol=1e-6)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.stats import false_discovery_control
 
 from cortax.errors import SearchError
-from cortax.stats.discoveries import CORRECTIONS, adjust
+from cortax.learning.stats.comparisons import CORRECTIONS, adjust
 
 P = st.lists(st.floats(0, 1), min_size=1, max_size=30)
 

@@ -17,12 +17,12 @@ from accelerator.urd import DB
 from accelerator.urd import Entry as UrdEntry
 
 from cortax.errors import ProjectError
-from cortax.grid.guarding.faults import job_faults, process_faults, server_faults, socket_faults
-from cortax.grid.guarding.mending import mend
-from cortax.grid.guarding.processes import _processes, end, left_behind, live_servers, lost_parts, works
-from cortax.grid.guarding.project_faults import code_faults, folder_faults, setting_faults
-from cortax.grid.guarding.quarantine import Quarantine
-from cortax.grid.guarding.urd_lists import entries, urd_faults
+from cortax.workflow.guarding.faults import job_faults, process_faults, server_faults, socket_faults
+from cortax.workflow.guarding.mending import mend
+from cortax.workflow.guarding.processes import _processes, end, left_behind, live_servers, lost_parts, works
+from cortax.workflow.guarding.project_faults import code_faults, folder_faults, setting_faults
+from cortax.workflow.guarding.quarantine import Quarantine
+from cortax.workflow.guarding.urd_lists import entries, urd_faults
 
 TIMES = ("starttime", "endtime", "exectime")
 SETUP = {
@@ -95,8 +95,8 @@ def test_what_is_cut_off_is_kept(urd):
     path.write_bytes(path.read_bytes()[:-20])
     before = path.read_bytes()
     (fault,) = treated(urd_faults(urd), urd)
-    assert fault.what == "urd list me/mini"
-    assert "line 3" in fault.found
+    assert fault.subject == "urd list me/mini"
+    assert "line 3" in fault.problem
     assert quarantined(urd) == {"mini.urd": before}
 
 
@@ -173,7 +173,7 @@ def test_a_job_whose_setup_is_gone_is_passed_over_and_keeps_its_results(tmp_path
     if content is not None:
         (job / "setup.json").write_text(content)
     (fault,) = treated(job_faults(job.parent), tmp_path)
-    assert fault.found.startswith(said)
+    assert fault.problem.startswith(said)
     assert sorted(os.listdir(job)) == ["maps.npy"]
     assert json.loads(quarantined(tmp_path)["post.json"]) == POST
     assert quarantined(tmp_path).get("setup.json", b"").decode() == (content or "")
@@ -184,7 +184,7 @@ def test_a_job_whose_setup_is_gone_is_passed_over_and_keeps_its_results(tmp_path
 def test_a_damaged_post_is_written_anew(tmp_path, job, content):
     (job / "post.json").write_text(content)
     (fault,) = treated(job_faults(job.parent), tmp_path)
-    assert "post.json is damaged" in fault.found
+    assert "post.json is damaged" in fault.problem
     assert json.loads((job / "post.json").read_text()) == POST
     assert quarantined(tmp_path) == {"post.json": content.encode()}
 
@@ -307,7 +307,7 @@ def test_folders_that_are_not_writable():
 
     def as_user(queue):
         os.setuid(user)
-        said = [fault.found for fault in treated(folder_faults(root), root)]
+        said = [fault.problem for fault in treated(folder_faults(root), root)]
         queue.put((said, list(folder_faults(root))))
 
     try:
@@ -341,20 +341,20 @@ def test_only_processes_left_behind_are_ended(tmp_path, job):
         return subprocess.Popen([sys.executable, "-c", NAMED, NAMED, *titles], cwd=job, start_new_session=True, **more)
 
     def titles():
-        return {process.title.strip() for process, _ in _processes() if process.session in sessions}
+        return {process.title.strip() for process in _processes() if process.session in sessions}
 
     killed = start("ax server", "main-7 analysis(0) (load)", "some worker")
     mine, ran = start("vim setup.json"), start("main-8 build iowrapper.reader")
     sessions = {killed.pid, mine.pid, ran.pid}
     try:
         _until(lambda: len(titles()) == 5 and not any("-c" in title for title in titles()))
-        job_process = next(p for p, _ in _processes() if p.session in sessions and "analysis" in p.title)
+        job_process = next(p for p in _processes() if p.session in sessions and "analysis" in p.title)
         os.kill(killed.pid, signal.SIGKILL)  # and not waited for: it is still listed
         _until(lambda: len(titles()) == 4)
         lost = {process.title.strip() for process in left_behind(tmp_path)}
         assert lost == {"main-7 analysis(0) (load)", "some worker"}
         (fault,) = treated(process_faults(tmp_path), tmp_path)
-        assert f"{job_process.pid} (main-7 analysis(0) (load))" in fault.found
+        assert f"{job_process.pid} (main-7 analysis(0) (load))" in fault.problem
         assert titles() == {"vim setup.json", "main-8 build iowrapper.reader"}
         assert left_behind(tmp_path) == []
     finally:
@@ -367,7 +367,7 @@ def test_processes_of_a_live_server_are_not_left_behind(tmp_path, job):
     titles = ["/venv/bin/ax server", "main-7 launch (load)", "ax board-server for x on y"]
     server = subprocess.Popen([sys.executable, "-c", NAMED, NAMED, *titles], cwd=tmp_path, start_new_session=True)
     try:
-        here = lambda: sorted(p.title.strip() for p, _ in _processes() if p.session == server.pid)  # noqa: E731
+        here = lambda: sorted(p.title.strip() for p in _processes() if p.session == server.pid)  # noqa: E731
         _until(lambda: here() == sorted(titles))
         assert [process.pid for process in live_servers(tmp_path)] == [server.pid]
         assert left_behind(tmp_path) == []
@@ -387,7 +387,7 @@ def test_a_server_without_what_it_needs_is_told_from_a_whole_one(tmp_path, job, 
     assert lost_parts(tmp_path) == []
     server = subprocess.Popen([sys.executable, "-c", NAMED, NAMED, *titles], cwd=tmp_path, start_new_session=True)
     try:
-        here = lambda: {p.title.strip(): p for p, _ in _processes() if p.session == server.pid}  # noqa: E731
+        here = lambda: {p.title.strip(): p for p in _processes() if p.session == server.pid}  # noqa: E731
         _until(lambda: sorted(here()) == sorted(titles))
         if dies:
             end([here()[parts[dies]]])

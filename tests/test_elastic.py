@@ -4,19 +4,20 @@ import warnings
 from dataclasses import replace
 
 import numpy as np
+import plain
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import ElasticNet
 
-from cortax.folds import make_folds
-from cortax.search import elastic, reference, solvers
-from cortax.search.cells import Problem
-from cortax.search.front import fit_front
-from cortax.search.pipelines import PIPELINES
-from cortax.search.refit import evaluate_batch
-from cortax.search.spaces import sample_configs
-from cortax.search.training import TrainingSet
+from cortax.learning.folds import make_folds
+from cortax.learning.search import elastic, solvers
+from cortax.learning.search.cells import Problem
+from cortax.learning.search.front import fit_front
+from cortax.learning.search.pipelines import PIPELINES
+from cortax.learning.search.refit import evaluate_batch
+from cortax.learning.search.spaces import sample_configs
+from cortax.learning.search.training import TrainingSet
 
 
 def a_part(n_train, n_regions, *, n_valid=11, seed=0, spoil=None):
@@ -26,8 +27,7 @@ def a_part(n_train, n_regions, *, n_valid=11, seed=0, spoil=None):
     if spoil is not None:
         spoil(regions)
     train, valid = np.arange(n_train), np.arange(n_train, n_train + n_valid)
-    front, X, X_valid = fit_front(regions, None, train, valid)
-    return TrainingSet(X, X_valid, train, valid, front)
+    return TrainingSet.of(fit_front(regions, None, train, valid), train, valid)
 
 
 def targets(part, n_targets, seed=1):
@@ -234,9 +234,9 @@ def test_a_fit_that_overflows_fails_alone(monkeypatch):
     Y, configs = targets(part, 3), [{"alpha": 1e-2}, {"alpha": 1e-3}]
     expected, descend_all = fitted(part, Y, configs), elastic.descend_all
 
-    def spoil(H, Q, l1, l2, coefs, *rest):
-        descend_all(H, Q, l1, l2, coefs, *rest)
-        if l1 > 0.1:
+    def spoil(H, Q, net, coefs, *rest):
+        descend_all(H, Q, net, coefs, *rest)
+        if net.l1 > 0.1:
             coefs[1, 0] = np.inf
 
     monkeypatch.setattr(elastic, "descend_all", spoil)
@@ -308,37 +308,27 @@ def a_problem(n=120, n_regions=9, **more):
 
 def plain_search(problem, **more):
     configs = [{**config, **more} for config in problem.configs["regression"]]
-    return reference.search(
-        problem.regions,
-        problem.targets,
-        problem.folds,
-        kind=PIPELINES["elastic"],
-        configs_by_task={"regression": configs},
-        tasks=problem.tasks,
-        names=problem.names,
-        confounds=problem.confounds,
-    )
+    return plain.search(replace(problem, configs={"regression": configs}), PIPELINES["elastic"])
 
 
 @pytest.mark.parametrize("n_regions", [9, 60])
-def test_a_search_is_scikit_learns(monkeypatch, n_regions):
-    monkeypatch.setitem(solvers.SOLVERS, ("elastic", "regression"), "cortax.search.elastic")
+def test_a_search_is_scikit_learns(n_regions):
     space = {"alpha": {"low": 1e-3 if n_regions < 20 else 3e-2, "high": 1e2, "log": True}}
     configs = {"regression": sample_configs("elastic", "regression", 12, seed=1, space=space)}
     problem = a_problem(n_regions=n_regions, configs=configs)
     found = solvers.search(problem, PIPELINES["elastic"])
+    assert solvers.find_solver("elastic", "regression", configs["regression"]) is elastic
     expected = plain_search(problem, tol=1e-12, max_iter=100_000)
     np.testing.assert_allclose(found.scores, expected.scores, rtol=0, atol=1e-6)
     assert found.not_converged.sum() == 0
     assert found.failures == ()
 
 
-def test_a_refit_is_scikit_learns(monkeypatch):
+def test_a_refit_is_scikit_learns():
     problem = a_problem(configs={"regression": [{"alpha": 0.05, "l1_ratio": 0.7, "tol": 1e-12}]})
     batches = [batch for batch in solvers.plan_batches(replace(problem, plain=True)) if batch.outer == 0]
     scores = {t: np.ones((1, 3)) for t in range(3)}
     configs = dict.fromkeys(range(3), problem.configs["regression"])
-    monkeypatch.setitem(solvers.SOLVERS, ("elastic", "regression"), "cortax.search.elastic")
     for batch in batches:
         arguments = {"scores": scores, "configs": configs}
         plain = evaluate_batch(replace(problem, plain=True), batch, PIPELINES["elastic"], **arguments)

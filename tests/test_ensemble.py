@@ -11,22 +11,28 @@ from sklearn.model_selection import GridSearchCV, cross_val_predict
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from cortax.cohort import Targets
-from cortax.ensemble.inner import predict_inner
-from cortax.ensemble.members import Member, Part, parts_by_member
-from cortax.ensemble.meta import META, stack
-from cortax.ensemble.store_inner import open_inner, save_inner
-from cortax.ensemble.strategies import Ensemble, ensemble_cell, weights_table
 from cortax.errors import SearchError
-from cortax.folds import check_folds, fold_parts, make_folds
-from cortax.search import solvers
-from cortax.search.cells import Problem
-from cortax.search.evaluations import collect_evaluations
-from cortax.search.pipelines import PIPELINES, calibrated, make
-from cortax.search.refit import evaluate_batch
-from cortax.search.spaces import content_seed, sample_configs
-from cortax.search.store import StoredSearch
-from cortax.search.store_evaluation import StoredEvaluation
+from cortax.learning.cohort import Targets
+from cortax.learning.ensemble.inner import predict_inner
+from cortax.learning.ensemble.meta import META, stack
+from cortax.learning.ensemble.store_inner import open_inner, save_inner
+from cortax.learning.ensemble.strategies import (
+    Ensemble,
+    EnsembleMember,
+    EnsemblePart,
+    ensemble_cell,
+    parts_by_member,
+    weights_table,
+)
+from cortax.learning.folds import check_folds, fold_parts, make_folds
+from cortax.learning.search import solvers
+from cortax.learning.search.cells import Problem
+from cortax.learning.search.evaluations import collect_evaluations
+from cortax.learning.search.pipelines import PIPELINES, calibrated, make
+from cortax.learning.search.refit import evaluate_batch
+from cortax.learning.search.spaces import content_seed, sample_configs
+from cortax.learning.search.store import StoredSearch
+from cortax.learning.search.store_evaluation import StoredEvaluation
 
 NAMES, TASKS = ("iq", "sex"), ("regression", "classification")
 SIZES = {"coarse": 4, "middle": 6, "fine": 9}
@@ -78,11 +84,11 @@ def member_of(problem, name, folder):
     found = collect_evaluations(refits, len(NAMES), problem.folds)
     folder.mkdir(parents=True)
     save_inner(folder, inner, NAMES, problem.folds.n_subjects)
-    return Member(
+    return EnsembleMember(
         f"{name}/{problem.kind}",
         StoredEvaluation(found, NAMES, ()),
-        (Part(StoredSearch(search.scores, problem.configs, {}, {}), NAMES, NAMES, None),),
-        (Part(open_inner(folder), NAMES, NAMES, None),),
+        (EnsemblePart(StoredSearch(search.scores, problem.configs, {}, {}), NAMES, NAMES, None),),
+        (EnsemblePart(open_inner(folder), NAMES, NAMES, None),),
     )
 
 
@@ -305,7 +311,7 @@ def test_the_meta_folds_keep_groups_whole(monkeypatch, ridges):
         given.append((len(y), inner))
         return stack(train, y, test, inner, **more)
 
-    monkeypatch.setattr("cortax.ensemble.strategies.stack", spy)
+    monkeypatch.setattr("cortax.learning.ensemble.strategies.stack", spy)
     for target in (0, 1):
         ensemble_cell(ensemble_of("stacked", ridges), target, 2)
         rows = np.flatnonzero(~folds.test[2] & ~np.isnan(Y[:, target]))

@@ -5,11 +5,11 @@ import json
 import pytest
 from pydantic import ValidationError
 
-from cortax.grid.planning.analyses import analysis_jobs
-from cortax.grid.planning.costs import cpu_seconds
-from cortax.grid.planning.ensembles import ensembles
-from cortax.grid.planning.models import Regions, model_jobs
-from cortax.study import Study
+from cortax.workflow.workload import Planning
+from cortax.workloads.regions.plan.analyses import analysis_jobs
+from cortax.workloads.regions.plan.ensembles import ensembles
+from cortax.workloads.regions.plan.models import Regions, model_jobs
+from cortax.workloads.regions.study.study import RegionsStudy
 
 POOL = ["random-a", "random-b", "random-c", "random-d"]
 
@@ -26,7 +26,7 @@ def study(ensembles_=None, *, pool=POOL, pipelines=("ridge", "elastic"), **more)
         "pipelines": {name: {"kind": name, "n_configs": 3} for name in pipelines},
         "ensembles": {"rand": {"parcellations": ["random-*"]}} if ensembles_ is None else ensembles_,
     }
-    return Study.model_validate(content | more)
+    return RegionsStudy.model_validate(content | more)
 
 
 class Searched:
@@ -35,9 +35,9 @@ class Searched:
     def __init__(self, jobs):
         self.jobs = jobs
 
-    def reusable(self, method, name):
-        called = [job for job in self.jobs if job.method == method and f"mini/{job.name}" == name]
-        return [(f"mini/{job.name}", job.options) for job in called]
+    def reusable(self, method, study, key):
+        assert study == "mini"
+        return [(dict(job.key), job.options) for job in self.jobs if job.method == method and job.key == key]
 
     def finished(self, spec):
         return True
@@ -45,8 +45,8 @@ class Searched:
 
 def planned(asked, root, past=None):
     regions = {name: Regions(f"parcellate/{name}", 100, 5) for name in asked.region_sets}
-    models = model_jobs(asked, regions, lambda path: "digest", root, past)
-    jobs = [*models, *analysis_jobs(asked, models, regions)]
+    models, works = model_jobs(asked, regions, Planning(root, lambda path: "digest", past), {})
+    jobs = [*models, *analysis_jobs(asked, models, regions, works)]
     known = {"split", *(one.job for one in regions.values())}
     for job in jobs:
         assert job.needs <= known, job.name
@@ -98,8 +98,7 @@ def test_one_job_an_ensemble(tmp_path):
     assert both.jobs["inner"] == [name.replace("evaluate", "inner") for name in both.jobs["evaluate"]]
     assert {part["member"] for part in both.options["parts"]} == {0, 1, 2, 3}
     scored = jobs["scores"].options["evaluations"]
-    assert "rand/stacked-2/all" in scored
-    assert [name.rpartition("/")[::2] for name in scored][-1] == ("rand/stacked-2", "all")
+    assert scored[-1] == {"parcellation": "rand/stacked-2", "pipeline": "all"}
 
 
 def test_all_members_unless_said_otherwise(tmp_path):
@@ -114,7 +113,9 @@ def test_inner_predictions_are_of_the_whole_pool_and_only_for_stacking(tmp_path)
     inner = jobs["inner/random-a/ridge"]
     assert inner.jobs == jobs["evaluate/random-a/ridge"].jobs
     assert set(inner.options) == {"choose", "code", "fold"}, "no metric, and nothing else that the fits do not need"
-    assert cpu_seconds("inner", inner.work) == pytest.approx(inner.work.n_inner * cpu_seconds("evaluate", inner.work))
+    n_inner = study().splits.n_inner
+    evaluate = jobs["evaluate/random-a/ridge"]
+    assert inner.work.cpu_seconds == pytest.approx(n_inner * evaluate.work.cpu_seconds)
 
 
 def test_what_runs_when_a_study_grows(tmp_path):
@@ -226,7 +227,7 @@ def test_pipelines_that_are_pooled_are_run_on_the_same_parcellations():
     with pytest.raises(
         ValidationError, match=r"pipelines that are run on the same .* 'elastic' on .'random-a', 'random-b'."
     ):
-        Study.model_validate(study({}).model_dump() | {"pipelines": narrow, "ensembles": asked(pooled=True)})
+        RegionsStudy.model_validate(study({}).model_dump() | {"pipelines": narrow, "ensembles": asked(pooled=True)})
     named = {"ridge": {"kind": "ridge"}, "all": {"kind": "elastic"}}
     with pytest.raises(ValidationError, match="gives the name 'all' to all pipelines together"):
-        Study.model_validate(study({}).model_dump() | {"pipelines": named, "ensembles": asked(pooled=True)})
+        RegionsStudy.model_validate(study({}).model_dump() | {"pipelines": named, "ensembles": asked(pooled=True)})

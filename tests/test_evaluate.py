@@ -1,7 +1,10 @@
 """The refit: out-of-fold predictions, coefficients in original units, calibration, failures."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from plain import evaluate, search
 from scipy.special import expit
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.linear_model import ElasticNet
@@ -10,13 +13,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import RobustScaler
 
 from cortax.errors import SearchError
-from cortax.folds import make_folds
-from cortax.search.choose import choose
-from cortax.search.evaluate import evaluate, evaluate_cell, evaluate_chosen
-from cortax.search.evaluations import collect_evaluations
-from cortax.search.pipelines import PIPELINES, make, pipeline_kind
-from cortax.search.reference import search
-from cortax.search.spaces import content_seed, sample_configs
+from cortax.learning.folds import make_folds
+from cortax.learning.search.cells import Batch, Problem
+from cortax.learning.search.choose import choose
+from cortax.learning.search.evaluations import collect_evaluations
+from cortax.learning.search.pipelines import PIPELINES, make, pipeline_kind
+from cortax.learning.search.refit import evaluate_batch, evaluate_cell
+from cortax.learning.search.spaces import content_seed, sample_configs
 
 NAMES, TASKS = ["iq", "sex"], ["regression", "classification"]
 
@@ -36,14 +39,14 @@ def configs_of(kind, n_configs=3):
     return {task: sample_configs(kind, task, n_configs, seed=0, space=space) for task in TASKS}
 
 
-def shared(kind, configs, **more):
-    return {"kind": PIPELINES[kind], "configs_by_task": configs, "tasks": TASKS, "names": NAMES, **more}
+def problem_of(kind, X, Y, folds, configs, **more):
+    return Problem(X, Y, tuple(TASKS), tuple(NAMES), folds, kind, configs, **more)
 
 
 def run(kind, X, Y, folds, configs, **more):
-    arguments = shared(kind, configs, **more)
-    scores = search(X, Y, folds, **arguments).scores
-    return scores, evaluate(X, Y, folds, scores, **arguments)
+    problem = problem_of(kind, X, Y, folds, configs, **more)
+    scores = search(problem, PIPELINES[kind]).scores
+    return scores, evaluate(problem, PIPELINES[kind], scores)
 
 
 def test_elastic_equals_a_plain_refit():
@@ -110,9 +113,8 @@ def test_coefficients_are_per_unit_of_the_original_regions():
 def test_svm_is_calibrated_on_grouped_folds_and_labelled_by_its_decision():
     X, Y, folds = cohort()
     y, config = Y[:, 1], {"C": 5.0, "gamma": 0.02, "percentile": 80, "class_weight": None}
-    cell = evaluate_cell(
-        X, y, folds, 1, kind=PIPELINES["svm"], task="classification", config=config, number=0, target="sex", seed=3
-    )
+    problem = problem_of("svm", X, Y, folds, {"regression": [{}], "classification": [config]}, seed=3)
+    cell = evaluate_cell(problem, (1, 1), PIPELINES["svm"], [config], 0)
     train = np.flatnonzero(~folds.test[1] & ~np.isnan(y))
     splits = [(np.flatnonzero(~v[train]), np.flatnonzero(v[train])) for v in folds.valid[1]]
     pipeline = make(PIPELINES["svm"], "classification", config, seed=content_seed(3, "svm", "sex", 1, 0))
@@ -130,10 +132,11 @@ def test_order_of_cells_changes_no_bit():
     configs = configs_of("lgbm")
     scores, found = run("lgbm", X, Y, folds, configs)
     cells = [(1, 2), (0, 1), (1, 0), (0, 0), (1, 1), (0, 2)]
-    other = evaluate(X, Y, folds, scores, cells=cells, **shared("lgbm", configs))
+    problem = problem_of("lgbm", X, Y, folds, configs)
+    other = evaluate(problem, PIPELINES["lgbm"], scores, cells=cells)
     for name in ("predictions", "labels", "chosen", "train_rows"):
         assert getattr(found, name).tobytes() == getattr(other, name).tobytes()
-    part = evaluate(X, Y, folds, scores, cells=cells[:1], **shared("lgbm", configs))
+    part = evaluate(problem, PIPELINES["lgbm"], scores, cells=cells[:1])
     assert (part.chosen >= 0).sum() == 1
 
 
@@ -141,9 +144,9 @@ def test_one_standard_error_chooses_the_more_regularised():
     X, Y, folds = cohort()
     configs = {"regression": [{"alpha": 0.1}, {"alpha": 1.0}], "classification": [{"C": 1.0}, {"C": 0.9}]}
     scores = np.broadcast_to(np.array([[0.5, 0.3, 0.4], [0.39, 0.39, 0.39]]), (2, 3, 2, 3))
-    found = evaluate(X, Y, folds, scores, rule="one-standard-error", **shared("ridge", configs))
+    found = evaluate(problem_of("ridge", X, Y, folds, configs), PIPELINES["ridge"], scores, rule="one-standard-error")
     assert (found.chosen == 1).all()
-    assert (choose(scores) == 0).all()
+    assert choose(scores[0, 0]) == 0
 
 
 def test_configurations_of_the_other_task_are_not_chosen():
@@ -152,7 +155,7 @@ def test_configurations_of_the_other_task_are_not_chosen():
     scores = np.zeros((2, 3, 2, 3))
     scores[0, :, 1] = np.nan
     scores[1, :, 1] = 0.5
-    found = evaluate(X, Y, folds, scores, **shared("ridge", configs))
+    found = evaluate(problem_of("ridge", X, Y, folds, configs), PIPELINES["ridge"], scores)
     np.testing.assert_array_equal(found.chosen, [[0, 0, 0], [1, 1, 1]])
 
 
@@ -171,7 +174,7 @@ def test_failures_are_told_and_the_others_go_on():
     configs = {"regression": [{"alpha": -1.0}, {"alpha": 1.0}], "classification": [{"C": 1.0}, {"C": 2.0}]}
     scores = np.full((2, 3, 2, 3), 0.5)
     scores[1, 2] = np.nan
-    found = evaluate(X, Y, folds, scores, **shared("ridge", configs))
+    found = evaluate(problem_of("ridge", X, Y, folds, configs), PIPELINES["ridge"], scores)
     assert [(f["target"], f["outer"]) for f in found.failures] == [(0, 0), (0, 1), (0, 2), (1, 2)]
     message = found.failures[0]["message"]
     assert message.startswith("target 'iq', outer fold 0, configuration 0 {'alpha': -1.0}: InvalidParameterError")
@@ -181,23 +184,16 @@ def test_failures_are_told_and_the_others_go_on():
     assert np.isnan(found.predictions[0, 1, folds.test[2]]).all()
     assert np.isnan(found.coefficients[0]).all()
     with pytest.raises(SearchError, match="every cell failed; the first: target 'iq', outer fold 0"):
-        evaluate(X, Y, folds, np.full((2, 3, 2, 3), np.nan), **shared("ridge", configs))
+        evaluate(problem_of("ridge", X, Y, folds, configs), PIPELINES["ridge"], np.full((2, 3, 2, 3), np.nan))
 
 
 def test_a_users_estimator_without_coefficients_or_probabilities():
     X, Y, folds = cohort()
     kind = pipeline_kind("sklearn", {"regression": "sklearn.neighbors:KNeighborsRegressor"}, name="knn")
-    cell = evaluate_chosen(
-        X,
-        Y[:, 0],
-        folds,
-        0,
-        scores=[[0.1] * 3],
-        kind=kind,
-        task="regression",
-        configs=[{"n_neighbors": 3}],
-        target="iq",
-    )
+    configs = {"regression": [{"n_neighbors": 3}]}
+    problem = Problem(X, Y[:, :1], ("regression",), ("iq",), folds, "knn", configs)
+    found = evaluate_batch(problem, Batch(0, (0,)), kind, scores={0: [[0.1] * 3]}, configs={0: configs["regression"]})
+    cell = found[0, 0]
     assert cell.linear is None
     assert cell.predictions.shape == cell.rows.shape
     assert collect_evaluations({(0, 0): cell}, 1, folds).coefficients is None
@@ -207,14 +203,10 @@ def test_bad_input():
     X, Y, folds = cohort()
     configs = configs_of("ridge")
     scores = np.zeros((2, 3, 3, 3))
-    arguments = shared("ridge", configs)
-    with pytest.raises(SearchError, match=r"scores have shape \(1, 3, 3, 3\).*expected \(2, 3\) cells"):
-        evaluate(X, Y, folds, scores[:1], **arguments)
+    problem, kind = problem_of("ridge", X, Y, folds, configs), PIPELINES["ridge"]
     with pytest.raises(SearchError, match=r"target 'iq': scores have shape \(2, 3\), expected \(3, 3\)"):
-        evaluate(X, Y, folds, scores[:, :, :2], **arguments)
-    with pytest.raises(SearchError, match="regions have shape"):
-        evaluate(X[1:], Y, folds, scores, **arguments)
+        evaluate(problem, kind, scores[:, :, :2])
     with pytest.raises(SearchError, match="rule: got 'first'"):
-        evaluate(X, Y, folds, scores, rule="first", **arguments)
+        evaluate(problem, kind, scores, rule="first")
     with pytest.raises(SearchError, match=r"pipeline 'ridge', regression, configuration .*alhpa"):
-        evaluate(X, Y, folds, scores, **{**arguments, "configs_by_task": {**configs, "regression": [{"alhpa": 1}] * 3}})
+        evaluate(replace(problem, configs={**configs, "regression": [{"alhpa": 1}] * 3}), kind, scores)

@@ -13,20 +13,19 @@ from nilearn.image import load_img
 from nilearn.maskers import NiftiLabelsMasker
 from nilearn.surface import load_surf_data
 
-from cortax.data.export import write_maps
-from cortax.data.images import read_map
-from cortax.data.labels import read_labels
-from cortax.data.spaces import SPACES, Space, abstract_space, volume_space
+from cortax.brain.data.export import write_maps
+from cortax.brain.data.images import read_map
+from cortax.brain.data.labels import read_labels
+from cortax.brain.data.spaces import SPACES, Space, abstract_space, volume_space
+from cortax.brain.parcellation.apply import column_names, parcellate
+from cortax.brain.parcellation.atlas import Atlas, hard_weights, save_atlas
+from cortax.brain.parcellation.project import back_project
+from cortax.brain.parcellation.specs import atlas_from_spec
 from cortax.errors import AtlasError, InputError, ProjectError
-from cortax.grid.exports import Wanted, export, importance_table
-from cortax.importance.found import Importance
-from cortax.importance.store import save_importance
-from cortax.parcellation.apply import column_names, parcellate
-from cortax.parcellation.atlas import Atlas, hard_weights, save_atlas
-from cortax.parcellation.project import back_project
-from cortax.parcellation.specs import atlas_from_spec
+from cortax.learning.importance.found import Importance, save_importance
 from cortax.provenance import outputs
-from cortax.study import Study
+from cortax.workloads.regions.exports import Wanted, export, importance_table
+from cortax.workloads.regions.study.study import RegionsStudy
 
 FSAVERAGE5 = SPACES["fsaverage5"]
 AFFINE = np.array([[-2.0, 0, 0, 90], [0, 2, 0, -126], [0, 0, 2, -72], [0, 0, 0, 1]])
@@ -195,15 +194,20 @@ def built(tmp_path, surface_atlas):
             names = columns if "rand" in name else [column.replace(":", "_") for column in columns]
             files = save_importance(folder, Importance(values, ("iq",), tuple(names), ()))
         outputs.record(folder, files, method=name.partition("/")[0], name=name)
+    axes = ("parcellation", "pipeline")
+    what = {name: (method, *key) for name in jobs for method, *key in [name.split("/")]}
+    what = {
+        name: {"method": method, "key": dict(zip(axes, key, strict=False))} for name, (method, *key) in what.items()
+    }
     (tmp_path / "results/tiny").mkdir(parents=True)
-    (tmp_path / "results/tiny/build.json").write_text(json.dumps({"jobs": jobs, "ran": {}}))
+    (tmp_path / "results/tiny/build.json").write_text(json.dumps({"jobs": jobs, "what": what, "ran": {}}))
     return tmp_path, values
 
 
 def test_export_of_a_build(built, surface_atlas):
     root, values = built
     wanted = Wanted("rand", "ridge", "iq", "pattern")
-    paths = export(root, Study(**STUDY), wanted, root / "out")
+    paths = export(root, RegionsStudy(**STUDY), wanted, root / "out")
     stem = "parc-rand_pipeline-ridge_target-iq_pattern-mean"
     assert [path.name for path in paths] == [f"{stem}_hemi-L.func.gii", f"{stem}_hemi-R.func.gii", f"{stem}.csv"]
     whole = np.concatenate([load_surf_data(str(path)) for path in paths[:2]])
@@ -214,12 +218,14 @@ def test_export_of_a_build(built, surface_atlas):
     assert table["region"].tolist() == list(surface_atlas.regions) * 2
     np.testing.assert_allclose(table["mean"], values["pattern"][0].mean(axis=0))
     np.testing.assert_allclose(table["sd"], values["pattern"][0].std(axis=0, ddof=1))
-    named = export(root, Study(**STUDY), Wanted("rand", "ridge", "iq", "permutation", "sd"), root / "a/b.func.gii")
+    named = export(
+        root, RegionsStudy(**STUDY), Wanted("rand", "ridge", "iq", "permutation", "sd"), root / "a/b.func.gii"
+    )
     assert [path.name for path in named] == ["b_hemi-L.func.gii", "b_hemi-R.func.gii", "b.csv"]
-    assert [p.name for p in export(root, Study(**STUDY), wanted, root / "only.csv")] == ["only.csv"]
-    assert [p.name for p in export(root, Study(**STUDY), Wanted("table", "ridge", "iq", "pattern"), root / "out")] == [
-        "parc-table_pipeline-ridge_target-iq_pattern-mean.csv"
-    ]
+    assert [p.name for p in export(root, RegionsStudy(**STUDY), wanted, root / "only.csv")] == ["only.csv"]
+    assert [
+        p.name for p in export(root, RegionsStudy(**STUDY), Wanted("table", "ridge", "iq", "pattern"), root / "out")
+    ] == ["parc-table_pipeline-ridge_target-iq_pattern-mean.csv"]
 
 
 @pytest.mark.parametrize(
@@ -239,9 +245,9 @@ def test_misspelt_wishes_are_told_what_there_is(built, wanted, message):
 def test_a_file_of_another_format_is_refused(built):
     root, _ = built
     with pytest.raises(InputError, match=r"or a name like \*.csv or \*.func.gii|a name like \*.csv or \*.func.gii"):
-        export(root, Study(**STUDY), Wanted("rand", "ridge", "iq", "pattern"), root / "x.nii.gz")
+        export(root, RegionsStudy(**STUDY), Wanted("rand", "ridge", "iq", "pattern"), root / "x.nii.gz")
     with pytest.raises(InputError, match="a table of another program has no image"):
-        export(root, Study(**STUDY), Wanted("table", "ridge", "iq", "pattern"), root / "x.func.gii")
+        export(root, RegionsStudy(**STUDY), Wanted("table", "ridge", "iq", "pattern"), root / "x.func.gii")
 
 
 def test_labels_of_the_export_are_those_of_the_atlas(tmp_path):

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cortax.errors import FoldError
-from cortax.folds import Folds, check_folds, check_targets, fold_parts, make_folds, open_folds, save_folds
+from cortax.errors import FoldError, ProjectError
+from cortax.learning.folds import Folds, check_folds, check_targets, fold_parts, make_folds, open_folds, save_folds
 
 KINDS = ["regression", "classification"]
 
@@ -213,7 +213,7 @@ def test_targets_pass_and_fail():
         check_targets(folds, missing, kinds=KINDS, names=list(good))
     assert str(error.value).splitlines() == [
         "target 'iq', outer fold 0, test: 0 subjects, all of one value",
-        "target 'sex': classes must be 0 and 1; got [2.0]",
+        "target 'sex': classes must be 0 and 1, or 0, 1, 2, ... without a gap; got [2.0]",
     ]
     with pytest.raises(FoldError, match="'iq': kind: got 'continuous'"):
         check_targets(folds, good, kinds=["continuous", "classification"], names=list(good))
@@ -230,7 +230,7 @@ def test_files(tmp_path):
         np.testing.assert_array_equal(getattr(opened, name), getattr(folds, name))
     assert save_folds(tmp_path, opened).read_bytes() == first
     path.write_bytes(first[:100])
-    with pytest.raises(FoldError, match=r"folds\.npz: not stored folds"):
+    with pytest.raises(ProjectError, match=r"folds\.npz: missing or damaged"):
         open_folds(tmp_path)
-    with pytest.raises(FoldError, match="not stored folds"):
+    with pytest.raises(ProjectError, match=r"folds\.npz: missing or damaged"):
         open_folds(tmp_path / "nowhere")

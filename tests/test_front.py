@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.preprocessing import RobustScaler
 
-from cortax.search.front import fit_front, moved_quantiles
-from cortax.search.pipelines import make_front
-from cortax.search.reference import columns
+from cortax.learning.search.front import fit_front, moved_quantiles
+from cortax.learning.search.pipelines import make_front
+from cortax.learning.search.reference import columns
 
 
 @pytest.mark.parametrize("n_confounds", [0, 2])
@@ -67,7 +67,7 @@ def test_moved_quantiles_are_those_of_the_moved_columns(n, lost, rank, change, d
     places = np.argsort(rows, axis=1).astype(np.int32)
     values = np.take_along_axis(columns.T, rows, axis=1)
     reach = np.sqrt((W[:, 1:] ** 2).sum(axis=1).max())
-    center, scale = moved_quantiles(values, rows, places, kept, W, delta, reach)
+    center, scale = moved_quantiles((values, rows, places), kept, W, delta, reach)
     moved = columns[kept] - W[kept] @ delta
     plain = RobustScaler(quantile_range=(5.0, 95.0)).fit(moved)
     size = np.abs(moved).max(axis=0)

@@ -9,8 +9,8 @@ from accelerator.urd import DB
 from accelerator.urd import Entry as UrdEntry
 
 from cortax.errors import ProjectError
-from cortax.grid.guarding.collect import find_waste, remove, seconds_of, size_of
-from cortax.grid.guarding.needed import needed_jobs
+from cortax.workflow.guarding.collect import find_waste, remove, seconds_of, size_of
+from cortax.workflow.guarding.needed import needed_jobs
 
 DAY = 86400.0
 
@@ -168,11 +168,11 @@ def test_caches_quarantines_and_checkpoints(workdir):
         (base / "numba" / name).mkdir(parents=True)
         (base / "numba" / name / "code.nbi").write_text("")
         workdir.age(base / "numba" / name, days)
-    for name in ("methods.a_load", "methods.a_gone"):
+    for name in ("methods.regions.a_load", "methods.a_gone"):
         (base / "manifests").mkdir(exist_ok=True)
         (base / "manifests" / f"{name}.txt").write_text("")
-    (workdir.root / "methods").mkdir()
-    (workdir.root / "methods/a_load.py").write_text("")
+    (workdir.root / "methods/regions").mkdir(parents=True)
+    (workdir.root / "methods/regions/a_load.py").write_text("")
     for name, days in (("20261101T000000", 40), ("20261120T000000", 2)):
         (base / "quarantine" / name).mkdir(parents=True)
         workdir.age(base / "quarantine" / name, days)

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cortax.folds import make_folds
-from cortax.search import gram
-from cortax.search.cells import Problem
-from cortax.search.front import fit_front
-from cortax.search.gram import make_pool, make_statistics
-from cortax.search.training import TrainingSet, training_sets
+from cortax.learning.folds import make_folds
+from cortax.learning.search import gram
+from cortax.learning.search.cells import Problem
+from cortax.learning.search.front import fit_front
+from cortax.learning.search.gram import make_pool, make_statistics
+from cortax.learning.search.training import TrainingSet, training_sets
 
 
 def assert_same(found, expected, weights, Y, rtol=1e-10):
@@ -48,7 +48,7 @@ def compare(regions, confounds, train, valid, kept, shown, rtol=1e-10):
         return False
     rows, held_out = train[kept], valid[shown]
     front, X, X_valid = fit_front(regions, confounds, rows, held_out)
-    expected = TrainingSet(X, X_valid, rows, held_out, front)
+    expected = TrainingSet.of((front, X, X_valid), rows, held_out)
     rng = np.random.default_rng(0)
     Y = rng.normal(size=(len(rows), 3)) + X[:, :1]
     assert_same(made, expected, rng.normal(size=(4, X.shape[1])), Y, rtol)

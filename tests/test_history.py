@@ -8,9 +8,11 @@ import tarfile
 
 import pytest
 
-from cortax.grid.history import History
-from cortax.grid.planning.plan import JobSpec
+from cortax.errors import ProjectError
 from cortax.provenance import outputs
+from cortax.workflow.build.history import History
+from cortax.workflow.plan.identity import note_identity
+from cortax.workflow.plan.jobspec import JobSpec
 
 METHOD = "description = 'square'\n"
 MANIFEST = "aa11 cortax/squares.py\nbb22 methods/a_square.py\npython 3.11.7 CPython x86_64\nnumpy 2.4.0\n"
@@ -25,23 +27,26 @@ class Workdir:
         self.folder = root / "workdirs" / "main"
         for path in (self.folder, root / "methods", root / ".cortax" / "manifests"):
             path.mkdir(parents=True)
+        (root / "accelerator.conf").write_text("method packages:\n\tmethods auto-discover\n")
         self.write_code()
 
     def write_code(self, method=METHOD, manifest=MANIFEST):
         self.code = {"methods/a_square.py": method, ".cortax/manifests/methods.a_square.txt": manifest}
-        for name, text in self.code.items():
+        for name, text in {"methods/__init__.py": "", **self.code}.items():
             (self.root / name).write_text(text)
 
-    def job(self, number, *, results=b"4", name="mini/square", options=OPTIONS, jobs=None, log=b"", finished=True):
+    def job(
+        self, number, *, results=b"4", name="mini/square", options=OPTIONS, jobs=None, log=b"", finished=True, key=None
+    ):
         folder = self.folder / f"main-{number}"
         folder.mkdir()
         (folder / "squares.npy").write_bytes(results)
         (folder / "log.txt").write_bytes(log)
         # Exax combines the digests of a method's files by "exclusive or".
-        key = 0
+        code = 0
         for text in self.code.values():
-            key ^= int(hashlib.sha1(text.encode()).hexdigest(), 16)
-        setup = {"hash": f"{key:040x}", "options": options, "jobs": jobs or {}, "exectime": {"total": 1.5}}
+            code ^= int(hashlib.sha1(text.encode()).hexdigest(), 16)
+        setup = {"hash": f"{code:040x}", "options": options, "jobs": jobs or {}, "exectime": {"total": 1.5}}
         (folder / "setup.json").write_text(json.dumps(setup))
         with tarfile.open(folder / "method.tar.gz", "w:gz") as archive:
             for path, text in self.code.items():
@@ -49,6 +54,7 @@ class Workdir:
                 member.size = len(text)
                 archive.addfile(member, io.BytesIO(text.encode()))
         outputs.record(folder, ["squares.npy"], ["log.txt"], method="square", name=name)
+        note_identity(folder, name.partition("/")[0], JobSpec(name, "square", options, key=key or {}))
         if finished:
             (folder / "post.json").write_text("{}")
         return folder
@@ -95,6 +101,10 @@ def test_a_job_of_another_name_or_an_older_one_is_reused(workdir):
         ({"names": ["a", "c"]}, ['option names: + "c", - "b"']),
         ({"names": ["b", "a"]}, ["option names: another order"]),
         ({"n": 3, "names": []}, ['option names: - "a", - "b"', "option n: 2 -> 3"]),
+        # Of a share of columns and a number of them.
+        ({"n": 2.0}, ["option n: 2 -> 2.0"]),
+        ({"space": {"high": 5, "low": 1.0}}, ["option space.low: 1 -> 1.0"]),
+        ({"names": ["a", "b", True]}, ["option names: + true"]),
         ({"n": "x" * 90}, ['option n: 2 -> "' + "x" * 36 + "..."]),
     ],
 )
@@ -121,8 +131,8 @@ def test_a_change_that_no_manifest_shows_is_in_the_method(workdir):
 def test_a_changed_input_job_is_named(workdir):
     workdir.job(0, jobs={"load": "main-3", "parts": ["main-4", "main-5"]})
     assert workdir.why({"load": "main-3", "parts": ["main-4", "main-5"]}) == []
-    assert workdir.why({"load": "main-3", "parts": ["main-4", "main-6"]}) == ["parts changed"]
-    assert workdir.why({"load": "main-9", "parts": ["main-4", "main-6"]}) == ["load changed", "parts changed"]
+    assert workdir.why({"load": "main-3", "parts": ["main-4", "main-6"]}) == ["inputs changed: parts"]
+    assert workdir.why({"load": "main-9", "parts": ["main-4", "main-6"]}) == ["inputs changed: load, parts"]
     assert workdir.why() == [], "without the ids of the jobs only options and code count"
 
 
@@ -138,17 +148,20 @@ def test_the_comparison_is_with_the_newest_by_number(workdir):
 # What was done before.
 
 
-def test_blocks_and_folds_of_a_cell_are_found_by_its_name(workdir):
-    names = ["dk/ridge", "dk/ridge/age", "dk/ridge/age@1", "dk/ridgeline", "dk-2/ridge", "dk/ridge@0"]
-    for number, name in enumerate(names):
-        workdir.job(number, name=f"mini/square/{name}", options={"n": number}, results=b"%d" % number)
-    workdir.job(7, name="other/square/dk/ridge", options={"n": 7})
-    found = workdir.history().reusable("square", "mini/square/dk/ridge")
-    assert [(name.removeprefix("mini/square/"), options["n"]) for name, options in found] == [
-        *[("dk/ridge@0", 5), ("dk/ridge/age@1", 2), ("dk/ridge/age", 1), ("dk/ridge", 0)]
+def test_blocks_and_folds_are_found_by_the_key_that_they_share(workdir):
+    mine = {"parcellation": "dk", "pipeline": "ridge"}
+    keys = [
+        *[mine, mine | {"block": "age"}, mine | {"block": "age", "fold": "1"}, mine | {"pipeline": "ridgeline"}],
+        *[mine | {"parcellation": "dk-2"}, mine | {"fold": "0"}],
     ]
+    for number, key in enumerate(keys):
+        workdir.job(number, options={"n": number}, results=b"%d" % number, key=key)
+    workdir.job(7, options={"n": 7}, name="other/square", key=mine)
+    (workdir.job(8, options={"n": 8}, key=mine) / "identity.json").unlink()  # killed before it was noted
+    found = workdir.history().reusable("square", "mini", mine)
+    assert found == [(keys[number], {"n": number}) for number in (5, 2, 1, 0)]
     workdir.write_code(method=METHOD + "# more\n")
-    assert workdir.history().reusable("square", "mini/square/dk/ridge") == []
+    assert workdir.history().reusable("square", "mini", mine) == []
 
 
 def test_the_newest_of_a_name_is_of_that_very_name(workdir):
@@ -161,7 +174,7 @@ def test_a_finished_job_is_found_whatever_its_inputs(workdir):
     workdir.job(0, jobs={"load": "main-3"})
     history = workdir.history()
     assert history.finished(JobSpec("any", "square", OPTIONS))
-    assert history.finished(JobSpec("any", "square", {**OPTIONS, "n": 2.0})), "as Exax, which writes 2.0 for 2"
+    assert not history.finished(JobSpec("any", "square", {**OPTIONS, "n": 2.0})), "as for Exax: another key"
     assert not history.finished(JobSpec("any", "square", {**OPTIONS, "n": 3}))
     assert history.found(JobSpec("any", "square", OPTIONS), {"load": "main-3"}).id == "main-0"
     assert history.found(JobSpec("any", "square", OPTIONS), {"load": "main-4"}) is None
@@ -181,9 +194,10 @@ def test_a_job_of_this_build_is_found_at_once(workdir):
     assert history.finished(JobSpec("any", "square", OPTIONS))
 
 
-def test_settings_that_cannot_be_read_are_not_reused(workdir):
+def test_who_mends_settings_that_cannot_be_read_is_told(workdir):
     (workdir.job(0) / "setup.json").write_text("{")
-    assert not workdir.history().finished(JobSpec("any", "square", OPTIONS))
+    with pytest.raises(ProjectError, match=r"main-0/setup\.json: not readable .*`cortax doctor` mends it"):
+        workdir.history().finished(JobSpec("any", "square", OPTIONS))
 
 
 def test_the_code_that_counts_may_be_given(workdir):
@@ -191,6 +205,13 @@ def test_the_code_that_counts_may_be_given(workdir):
     spec = JobSpec("any", "square", OPTIONS)
     assert History(workdir.folder, workdir.root, lambda module: MANIFEST).finished(spec)
     assert not History(workdir.folder, workdir.root, lambda module: MANIFEST + "scipy 1.17\n").finished(spec)
+
+
+def test_a_job_of_another_version_stands_for_none_of_this(workdir):
+    older = workdir.job(0)
+    (older / "identity.json").write_text('{"study": "mini", "method": "square", "key": {}, "work": null}')
+    history = workdir.history()
+    assert history.standing_for("main-1", workdir.job(1, options={"n": -2})).id == "main-1"
 
 
 def test_the_oldest_intact_job_of_the_same_results(workdir):

@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nibabel.cifti2 import BrainModelAxis, LabelAxis, ScalarAxis, SeriesAxis
 
-from cortax.data.cifti import expand_cortex
+from cortax.brain.data.cifti import expand_cortex
+from cortax.brain.data.images import read_map
+from cortax.brain.data.labels import is_background, read_labels
+from cortax.brain.data.spaces import SPACES, Space, abstract_space, known_space, volume_space
 from cortax.data.files import DamagedFileError
-from cortax.data.images import read_map
-from cortax.data.labels import is_background, read_labels
-from cortax.data.spaces import SPACES, Space, abstract_space, known_space, volume_space
 from cortax.errors import InputError
 
 NIBABEL = Path(nib.__file__).parent

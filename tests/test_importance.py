@@ -5,23 +5,30 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lightgbm import LGBMClassifier, LGBMRegressor
+from plain import evaluate
 from sklearn.inspection import permutation_importance
 
-from cortax.errors import SearchError
-from cortax.folds import make_folds
-from cortax.importance import cells
-from cortax.importance.cells import CellImportance, importance_of_chosen, importance_of_kept
-from cortax.importance.forest import forest_decisions
-from cortax.importance.found import Importance, average, collect_importance, merge_importance
-from cortax.importance.linear import patterns
-from cortax.importance.parts import make_part
-from cortax.importance.permutation import by_columns, make_orders
-from cortax.importance.store import open_importance, open_table, read_importance, save_importance, write_importance
-from cortax.search.cells import SCORERS, Batch, Problem
-from cortax.search.evaluate import evaluate, evaluate_cell
-from cortax.search.pipelines import PIPELINES, make, pipeline_kind
-from cortax.search.reference import columns
-from cortax.search.solvers import fit_seed
+from cortax.errors import ProjectError, SearchError
+from cortax.learning.folds import make_folds
+from cortax.learning.importance import cells
+from cortax.learning.importance.cells import CellImportance, importance_of_chosen, importance_of_kept, patterns
+from cortax.learning.importance.found import (
+    Importance,
+    average,
+    collect_importance,
+    merge_importance,
+    open_importance,
+    open_table,
+    read_importance,
+    save_importance,
+    write_importance,
+)
+from cortax.learning.importance.permutation import by_columns, forest_decisions, make_orders, make_part
+from cortax.learning.search.cells import SCORERS, Batch, Problem
+from cortax.learning.search.pipelines import PIPELINES, make, pipeline_kind
+from cortax.learning.search.reference import columns
+from cortax.learning.search.refit import evaluate_cell
+from cortax.learning.search.solvers import fit_seed
 
 NAMES, TASKS = ("iq", "sex"), ("regression", "classification")
 CONFIGS = {
@@ -98,18 +105,7 @@ def chosen(problem, pipeline, outer=1, n_repeats=3):
 
 
 def kept(problem, pipeline):
-    return evaluate(
-        problem.regions,
-        problem.targets,
-        problem.folds,
-        np.ones((2, problem.folds.n_outer, 1, 2)),
-        kind=pipeline,
-        configs_by_task=problem.configs,
-        tasks=TASKS,
-        names=NAMES,
-        confounds=problem.confounds,
-        seed=problem.seed,
-    )
+    return evaluate(problem, pipeline, np.ones((2, problem.folds.n_outer, 1, 2)))
 
 
 @pytest.fixture
@@ -264,18 +260,7 @@ def test_cells_that_failed_say_why():
 def test_refits_are_the_models_that_were_evaluated():
     """Bit by bit the trees of the evaluation: their decisions are its predictions."""
     problem = problem_of("lgbm", CONFIGS["lgbm"])
-    cell = evaluate_cell(
-        problem.regions,
-        problem.targets[:, 0],
-        problem.folds,
-        1,
-        kind=PIPELINES["lgbm"],
-        task="regression",
-        config=CONFIGS["lgbm"]["regression"][0],
-        number=0,
-        target="iq",
-        confounds=problem.confounds,
-    )
+    cell = evaluate_cell(problem, (0, 1), PIPELINES["lgbm"], CONFIGS["lgbm"]["regression"], 0)
     part = make_part(problem, np.flatnonzero(~problem.folds.test[1] & ~np.isnan(problem.targets[:, 0])), cell.rows)
     model = cells.refitted_model(problem, part, PIPELINES["lgbm"], 0, 1, 0, CONFIGS["lgbm"]["regression"][0])
     np.testing.assert_array_equal(model.decide(0, np.zeros((1, len(cell.rows))))[0], cell.predictions)
@@ -350,7 +335,7 @@ def test_what_is_saved_is_opened(tmp_path):
     for kind, values in cell.values.items():
         np.testing.assert_array_equal(again.values[kind], values)
     assert read_importance(write_importance(CellImportance(failure="why"))).failure == "why"
-    with pytest.raises(SearchError, match="not the bytes"):
+    with pytest.raises(ProjectError, match="not what was packed"):
         read_importance(b"nothing")
     found = collect_importance({(0, 1): cell, (1, 0): CellImportance(failure="why")}, NAMES, ["m:a", "m:b"], 2)
     assert save_importance(tmp_path, found) == ["importance.npz", "importance.json", "importance.parquet"]

@@ -2,27 +2,22 @@
 
 import numpy as np
 import pytest
+from plain import evaluate
 from pydantic import ValidationError
 
-from cortax.folds import make_folds
-from cortax.grid.engines.capsule import open_capsule
-from cortax.grid.engines.capsule_importance import (
-    make_of_chosen,
-    make_of_kept,
-    write_chosen_capsule,
-    write_kept_capsule,
-)
-from cortax.grid.planning.evaluated import evaluations
-from cortax.grid.planning.importances import importances_jobs
-from cortax.grid.planning.models import Regions, model_jobs
-from cortax.importance.cells import importance_of_chosen, importance_of_kept
-from cortax.importance.store import read_importance
+from cortax.learning.folds import make_folds
+from cortax.learning.importance.cells import importance_of_chosen, importance_of_kept
+from cortax.learning.search.cells import Batch, Problem
+from cortax.learning.search.pipelines import PIPELINES
+from cortax.learning.search.store import StoredSearch
 from cortax.provenance.closure import check_class_code
-from cortax.search.cells import Batch, Problem
-from cortax.search.evaluate import evaluate
-from cortax.search.pipelines import PIPELINES
-from cortax.search.store import StoredSearch
-from cortax.study import Study
+from cortax.workflow.work.payload import open_task, write_payload
+from cortax.workflow.workload import Planning
+from cortax.workloads.regions.plan.importances import importances_jobs
+from cortax.workloads.regions.plan.models import Regions, evaluations, model_jobs
+from cortax.workloads.regions.study.study import RegionsStudy
+from cortax.workloads.regions.tasks.importance import ChosenImportanceTask, KeptImportanceTask
+from cortax.workloads.regions.tasks.problem import CutProblem
 
 CONTENT = {
     "name": "mini",
@@ -38,10 +33,10 @@ CONTENT = {
 
 
 def jobs_of(tmp_path, **more):
-    study = Study.model_validate(CONTENT | more)
+    study = RegionsStudy.model_validate(CONTENT | more)
     (tmp_path / "participants.tsv").write_text("participant_id\n")
     regions = {name: Regions(f"parcellate/{name}", 10, 10) for name in study.parcellations}
-    models = model_jobs(study, regions, lambda path: "digest", tmp_path, None)
+    models, _ = model_jobs(study, regions, Planning(tmp_path, lambda path: "digest"), {})
     searches = {job.name: job for job in models if job.method == "tune"}
     return {job.name: job for job in importances_jobs(study, evaluations(models), searches)}
 
@@ -82,7 +77,7 @@ def test_narrowed_and_cut_by_fold(tmp_path):
 )
 def test_wrong_wishes_are_refused(asked, message):
     with pytest.raises(ValidationError, match=message):
-        Study.model_validate(CONTENT | {"importance": asked})
+        RegionsStudy.model_validate(CONTENT | {"importance": asked})
 
 
 def test_workers_elsewhere_find_the_same(tmp_path):
@@ -95,18 +90,27 @@ def test_workers_elsewhere_find_the_same(tmp_path):
         return Problem(X, y + X[:, :1], ("regression",), ("iq",), folds, kind, {"regression": [config]})
 
     problem, scores = problem_of("ridge", {"alpha": 1.0}), np.ones((1, 2, 1, 2))
-    known = {"kind": PIPELINES["ridge"], "configs_by_task": problem.configs, "tasks": ("regression",), "names": ("iq",)}
-    found = evaluate(X, problem.targets, folds, scores, **known)
-    work = make_of_kept(open_capsule(write_kept_capsule(tmp_path / "kept", problem, batches, found, 3)))
+
+    found = evaluate(problem, PIPELINES["ridge"], scores)
+    cut = CutProblem(problem, batches, {}, problem.names)
+    task = open_task(write_payload(tmp_path / "kept", KeptImportanceTask(cut, found, 3)))
     here = importance_of_kept(problem, batches[1], found, n_repeats=3)[0, 1]
-    _same(read_importance(work(1)[0]), here)
+    _same(_done(task)[0, 1], here)
 
     trees = problem_of("lgbm", {"n_estimators": 5, "min_child_samples": 3})
     search = StoredSearch(scores, {"regression": list(trees.configs["regression"])}, {}, {})
-    ticket = write_chosen_capsule(tmp_path / "chosen", trees, batches, {}, search, "best", 3)
+    cut = CutProblem(trees, batches, {}, trees.names)
+    task = open_task(write_payload(tmp_path / "chosen", ChosenImportanceTask(cut, search, "best", 3)))
     chosen = {"scores": {0: scores[0, 0]}, "configs": {0: trees.configs["regression"]}}
     here = importance_of_chosen(trees, batches[0], PIPELINES["lgbm"], n_repeats=3, **chosen)[0, 0]
-    _same(read_importance(make_of_chosen(open_capsule(ticket))(0)[0]), here)
+    _same(_done(task)[0, 0], here)
+
+
+def _done(task):
+    values = {}
+    for number, unit in enumerate(task.units()):
+        values |= zip(unit.keys, task.do(number), strict=True)
+    return task.read(values)
 
 
 def _same(there, here):
@@ -118,7 +122,7 @@ def _same(there, here):
 
 
 def test_classes_of_the_study_are_part_of_the_key(tmp_path):
-    own = {"kind": "sklearn", "regression": "cortax.confounds:ConfoundRegressor", "parcellations": ["fine"]}
+    own = {"kind": "sklearn", "regression": "cortax.learning.confounds:ConfoundRegressor", "parcellations": ["fine"]}
     jobs = jobs_of(tmp_path, pipelines={"mine": own}, targets={"iq": {"kind": "regression"}})
     assert list(jobs) == ["importance/fine/mine"]
     # As the method works it out again before it starts.

@@ -2,14 +2,16 @@
 
 import numpy as np
 import pytest
+from plain import evaluate, search
 from sklearn.metrics import r2_score, roc_auc_score
 
-from cortax.folds import make_folds
-from cortax.search import reference
-from cortax.search.evaluate import evaluate, evaluate_cell
-from cortax.search.pipelines import PIPELINES, fit_counting
-from cortax.search.reference import search, search_cell
-from cortax.search.spaces import sample_configs
+from cortax.learning.folds import make_folds
+from cortax.learning.search import reference
+from cortax.learning.search.cells import Problem
+from cortax.learning.search.pipelines import PIPELINES, fit_counting
+from cortax.learning.search.reference import search_cell
+from cortax.learning.search.refit import evaluate_cell
+from cortax.learning.search.spaces import sample_configs
 
 NAMES, TASKS = ["iq", "sex"], ["regression", "classification"]
 # Without these, small training parts have nothing but constant predictions, which would hide a leak.
@@ -48,16 +50,14 @@ def drawn(kind, n_configs=4):
     return {task: sample_configs(kind, task, n_configs, seed=0, space=SPACE.get(kind)) for task in TASKS}
 
 
+def problem_of(kind, X, Y, confounds, folds, configs):
+    return Problem(X, Y, tuple(TASKS), tuple(NAMES), folds, kind, configs, confounds=confounds)
+
+
 def both(kind, X, Y, confounds, folds, configs):
-    shared = {
-        "kind": PIPELINES[kind],
-        "configs_by_task": configs,
-        "tasks": TASKS,
-        "names": NAMES,
-        "confounds": confounds,
-    }
-    found = search(X, Y, folds, **shared)
-    return found, evaluate(X, Y, folds, found.scores, **shared)
+    problem = problem_of(kind, X, Y, confounds, folds, configs)
+    found = search(problem, PIPELINES[kind])
+    return found, evaluate(problem, PIPELINES[kind], found.scores)
 
 
 @pytest.mark.parametrize("kind", sorted(PIPELINES))
@@ -88,17 +88,10 @@ def test_the_fitted_function_does_not_see_the_test_rows(kind):
     configs = drawn(kind, 1)
     test = np.flatnonzero(folds.test[2])
     kept, replaced = test[::2], test[1::2]
-    X2, Y2, confounds2 = spoilt(X, Y, confounds, replaced)
+    changed = spoilt(X, Y, confounds, replaced)
+    problems = [problem_of(kind, *data, folds, configs) for data in ((X, Y, confounds), changed)]
     for t, task in enumerate(TASKS):
-        arguments = {
-            "kind": PIPELINES[kind],
-            "task": task,
-            "config": configs[task][0],
-            "number": 0,
-            "target": NAMES[t],
-        }
-        before = evaluate_cell(X, Y[:, t], folds, 2, confounds=confounds, **arguments)
-        after = evaluate_cell(X2, Y2[:, t], folds, 2, confounds=confounds2, **arguments)
+        before, after = (evaluate_cell(p, (t, 2), PIPELINES[kind], configs[task], 0) for p in problems)
         for field in ("predictions", "labels"):
             ours = dict(zip(before.rows, getattr(before, field), strict=True))
             theirs = dict(zip(after.rows, getattr(after, field), strict=True))
@@ -120,11 +113,10 @@ def test_validation_rows_change_nothing_of_what_is_fitted(kind, monkeypatch):
             fit_counting(back, X, y),
         )[1],
     )
-    for t, task in enumerate(TASKS):
-        arguments = {"kind": PIPELINES[kind], "task": task, "configs": drawn(kind, 3)[task], "target": NAMES[t]}
+    problems = [problem_of(kind, *data, folds, drawn(kind, 3)) for data in ((X, Y, confounds), changed)]
+    for t in range(len(TASKS)):
         given.clear()
-        before = search_cell(X, Y[:, t], folds, 0, confounds=confounds, **arguments)
-        after = search_cell(changed[0], changed[1][:, t], folds, 0, confounds=changed[2], **arguments)
+        before, after = (search_cell(p, (t, 0), PIPELINES[kind]) for p in problems)
         # One after the other: inner folds of 3 configurations, before and after the change.
         ours, theirs = given[:9], given[9:]
         assert ours[3:6] == theirs[3:6]

@@ -15,8 +15,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from cortax.errors import SearchError
-from cortax.leakage import check_fit, check_pipeline, duplicates, find_copies, find_duplicates
-from cortax.search.pipelines import PIPELINES, make, pipeline_kind
+from cortax.learning.leakage import check_fit, check_pipeline, duplicates, find_copies, find_duplicates
+from cortax.learning.search.pipelines import PIPELINES, make, pipeline_kind
 
 SEEN = []
 WHOLE = {}

@@ -6,13 +6,13 @@ import sys
 import numpy as np
 import pytest
 
-from cortax.cohort import Cohort, save_cohort, save_target
-from cortax.data.regions import save_regions
 from cortax.errors import ProjectError
-from cortax.folds import make_folds, save_folds
-from cortax.grid.leaks import check_leaks
+from cortax.learning.cohort import Cohort, save_cohort, save_target
+from cortax.learning.folds import make_folds, save_folds
+from cortax.learning.regions import save_regions
 from cortax.provenance import outputs
-from cortax.study import Study
+from cortax.workloads.regions.leaks import _some, check_leaks
+from cortax.workloads.regions.study.study import RegionsStudy
 
 STUDY = {
     "name": "tiny",
@@ -79,7 +79,8 @@ def built(tmp_path):
 
 def found(root, study=STUDY):
     return {
-        checked.what: [finding.message for finding in checked.findings] for checked in check_leaks(root, Study(**study))
+        checked.what: [finding.message for finding in checked.findings]
+        for checked in check_leaks(root, RegionsStudy(**study))
     }
 
 
@@ -128,3 +129,12 @@ def test_a_study_that_was_not_built_is_said(built):
     targets = {**STUDY["targets"], "new": {"kind": "regression"}}
     with pytest.raises(ProjectError, match="was built without 'target/new'; build it again"):
         found(root, {**STUDY, "targets": targets})
+
+
+def test_the_subjects_that_a_pipeline_is_checked_on_are_of_all_sites():
+    site, test = np.repeat(np.arange(6), 150), np.arange(900) % 3 == 0
+    some = _some(np.arange(900), test)
+    assert len(set(some.tolist())) == 300
+    assert set(site[some][test[some]]) == set(site[some][~test[some]]) == set(range(6))
+    few = np.array([0, 1, 2, 5, 9])
+    np.testing.assert_array_equal(_some(few, test), few)

@@ -1,29 +1,26 @@
 """LightGBM: bit by bit the plain loop, and what a search by strategy may and may not change."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from plain import search
 
 from cortax.errors import SearchError
-from cortax.folds import make_folds
-from cortax.search import lgbm, reference, solvers
-from cortax.search.cells import Problem
-from cortax.search.front import fit_front
-from cortax.search.pipelines import PIPELINES, PipelineKind, make_back
-from cortax.search.spaces import SPACES, sample_configs
-from cortax.search.training import TrainingSet
-from cortax.search.trees import boosting, lgbm_race
-from cortax.search.trees.racing import tree_counts
+from cortax.learning.folds import make_folds
+from cortax.learning.search import lgbm, reference, solvers
+from cortax.learning.search.cells import Problem
+from cortax.learning.search.front import fit_front
+from cortax.learning.search.pipelines import PIPELINES, PipelineKind, make_back
+from cortax.learning.search.spaces import SPACES, sample_configs
+from cortax.learning.search.training import TrainingSet
+from cortax.learning.search.trees import boosting, lgbm_race
+from cortax.learning.search.trees.racing import tree_counts
 
 TASKS = ("regression", "classification")
 KIND = PIPELINES["lgbm"]
-
-
-@pytest.fixture(autouse=True)
-def registered(monkeypatch):
-    for task in TASKS:
-        monkeypatch.setitem(solvers.SOLVERS, ("lgbm", task), "cortax.search.lgbm")
 
 
 def awkward(rng, n, p):
@@ -37,8 +34,9 @@ def awkward(rng, n, p):
 
 def training_set(X, n_train, dtype=np.float64):
     rows = np.arange(len(X))
-    front, X_train, X_valid = fit_front(X.astype(dtype), None, rows[:n_train], rows[n_train:])
-    return TrainingSet(X_train, X_valid, rows[:n_train], rows[n_train:], front)
+    return TrainingSet.of(
+        fit_front(X.astype(dtype), None, rows[:n_train], rows[n_train:]), rows[:n_train], rows[n_train:]
+    )
 
 
 def labels(rng, X, task):
@@ -93,6 +91,7 @@ def test_every_fit_has_the_bits_of_scikit_learn(task, seed, n, p, dtype):
 def test_a_whole_search_has_the_bits_of_the_plain_loop(task):
     problem = small_problem(task, n_configs=6)
     found = solvers.search(problem, KIND)
+    assert solvers.find_solver("lgbm", task, problem.configs[task]) is lgbm
     expected = plain(problem)
     # The decisions have the same bits; the fast scorers round once more or less.
     np.testing.assert_allclose(found.scores, expected.scores, rtol=0, atol=1e-14)
@@ -124,16 +123,7 @@ def small_problem(task, n_configs, n_subjects=150, n_targets=2, space=None, **mo
 
 
 def plain(problem):
-    return reference.search(
-        problem.regions,
-        problem.targets,
-        problem.folds,
-        kind=KIND,
-        configs_by_task=problem.configs,
-        tasks=problem.tasks,
-        names=problem.names,
-        confounds=problem.confounds,
-    )
+    return search(problem, KIND)
 
 
 def test_bins_are_shared_only_where_columns_are_left_out_alike():
@@ -244,17 +234,8 @@ def reference_scores(problem, target, outer, number, counts):
     seed = solvers.fit_seed(problem, target, outer, number)
     for count in counts:
         kind = PipelineKind("fixed", {task: lambda config, _: KIND.estimators[task](config, seed)})
-        cell = reference.search_cell(
-            problem.regions,
-            problem.targets[:, target],
-            problem.folds,
-            outer,
-            kind=kind,
-            task=task,
-            configs=[problem.configs[task][number] | {"n_estimators": count}],
-            target=problem.names[target],
-            confounds=problem.confounds,
-        )
+        configs = {task: [problem.configs[task][number] | {"n_estimators": count}]}
+        cell = reference.search_cell(replace(problem, configs=configs), (target, outer), kind)
         rows.append(cell.scores[0])
     return np.array(rows)
 
@@ -281,24 +262,6 @@ def test_bins_are_a_parameter_that_is_kept():
     np.testing.assert_allclose(found.scores, plain(again).scores, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("strategy", [{}, {"staged": True, "racing": True}])
-def test_proposals_are_of_the_space_and_the_same_in_any_order(strategy):
-    problem, found = found_by("classification", {"sampler": "tpe", **strategy}, n_targets=1)
-    space = problem.strategy["space"]["classification"]
-    cell = {(0, 1): lgbm.search(problem, solvers.plan_batches(problem)[1])[0, 1]}
-    assert cell[0, 1].configs == found.configs[0, 1]
-    np.testing.assert_array_equal(cell[0, 1].scores, found.scores[0, 1])
-    for configs in found.configs.values():
-        assert len(configs) == 8
-        assert len({config["subsample"] for config in configs}) == 8
-        for config in configs:
-            assert set(config) == set(space)
-            assert 3 <= config["n_estimators"] <= 40
-            assert config["min_child_samples"] in (5, 20)
-            assert config["reg_alpha"] == 0 or 1e-5 <= config["reg_alpha"] <= 1
-    assert not np.isnan(found.scores).all(axis=(2, 3)).any()
-
-
 def test_a_failing_configuration_loses_and_is_told():
     problem = small_problem("regression", 2, strategy={"staged": True, "racing": True})
     problem.configs["regression"][1]["num_leaves"] = 1
@@ -321,19 +284,12 @@ def test_a_failing_front_end_fails_the_cell():
     ("strategy", "message"),
     [
         ({"stagd": True}, "strategy: got 'stagd'.*did you mean 'staged'"),
-        ({"sampler": "tpee"}, "sampler: got 'tpee'.*did you mean 'tpe'"),
+        ({"sampler": "tpe"}, "sampler: got 'tpe'.*'random'"),
     ],
 )
 def test_a_strategy_that_makes_no_sense(strategy, message):
     problem = small_problem("regression", 2, strategy=strategy)
     with pytest.raises(SearchError, match=message):
-        lgbm.search(problem, solvers.plan_batches(problem)[0])
-
-
-def test_proposals_need_their_space():
-    problem = small_problem("regression", 2, strategy={"sampler": "tpe"})
-    del problem.strategy["space"]["regression"]
-    with pytest.raises(SearchError, match="'tpe' needs the space of task 'regression'"):
         lgbm.search(problem, solvers.plan_batches(problem)[0])
 
 

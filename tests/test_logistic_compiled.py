@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from cortax.search.linear import logistic_ridge
-from cortax.search.linear.logistic_loss import Classes, Penalty
-from cortax.search.linear.logistic_ridge import RidgeFit, fit_rotated, rotation
+from cortax.learning.search.linear import logistic_ridge
+from cortax.learning.search.linear.logistic_loss import Classes, Penalty
+from cortax.learning.search.linear.logistic_ridge import RidgeFit, fit_rotated, rotation
 
 
 def fits(y, C, tol=1e-5, max_iter=1000):

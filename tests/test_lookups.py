@@ -14,13 +14,18 @@ from typer.testing import CliRunner
 
 from cortax import cli
 from cortax.errors import ProjectError, StudyError
-from cortax.grid.comparing_builds import filed_builds, find_build, reasons, score_changes, scores_of
-from cortax.grid.lookups import find_job, input_files, job_of, provenance
-from cortax.grid.writing import sort_table, write_table
 from cortax.provenance import outputs
+from cortax.workflow.build.asking import _time_after
+from cortax.workflow.lookup.comparing_builds import filed_builds, find_build, reasons, table_of_build, value_changes
+from cortax.workflow.lookup.lookups import find_job, input_files, job_of, provenance
+from cortax.workflow.lookup.writing import sort_table, write_table
+from cortax.workflow.plan.identity import note_identity
+from cortax.workflow.plan.jobspec import JobSpec
+from cortax.workloads.regions import workload
 
 A, B, C = ("a" * 64, "b" * 64, "c" * 64)
-CODE = {"cortax/scores.py": A, "methods/a_evaluate.py": B, "numpy": "2.4.6"}
+SCORES = workload.tables["scores"]
+CODE = {"cortax/learning/scores.py": A, "methods/regions/a_evaluate.py": B, "numpy": "2.4.6"}
 
 
 class Workdir:
@@ -53,12 +58,20 @@ class Workdir:
         else:
             (folder / "result.txt").write_text(result)
             outputs.record(folder, ["result.txt"], method=method, name=f"mini/{name}")
+        note_identity(folder, "mini", JobSpec(name, method, {}))
 
-    def file(self, day, jobs, name="mini"):
-        about = {"timestamp": f"2026-11-{day:02d}T10:00:00.000001", "user": "me", "build": name}
+    def log(self, jobs):
+        """Say that the last build made these."""
+        (self.root / "results/mini").mkdir(parents=True, exist_ok=True)
+        what = {name: {"method": name.partition("/")[0], "key": {}} for name in jobs}
+        log = {"kind": "regions", "jobs": {name: f"main-{n}" for name, n in jobs.items()}, "what": what, "ran": {}}
+        (self.root / "results/mini/build.json").write_text(json.dumps(log))
+
+    def file(self, day, jobs, name="mini", *, user="me", script=0):
+        about = {"timestamp": f"2026-11-{day:02d}T10:00:00.000001", "user": user, "build": name}
         listed = [[called, f"main-{n}"] for called, n in jobs.items()]
         base = DB(str(self.root / "urd.db"), verbose=False)
-        base.add(UrdEntry(joblist=listed, deps={}, flags=[], caption="some ran", build_job="main-0", **about))
+        base.add(UrdEntry(joblist=listed, deps={}, flags=[], caption="some ran", build_job=f"main-{script}", **about))
 
 
 def scores(**values):
@@ -85,7 +98,7 @@ def built(tmp_path, monkeypatch):
     made.job(11, "load", "new maps", options=images | {"inventory": B})
     (made.jobs / "main-11/inventory.txt").write_text(f"{A} sub-1/L.npy\n{C} sub-1/R.npy\n{A} sub-2/L.npy\n")
     made.job(12, "split", "other folds", options={"n_outer": 4, "seed": 1})
-    code = CODE | {"cortax/scores.py": C, "numpy": "2.5.0"}
+    code = CODE | {"cortax/learning/scores.py": C, "numpy": "2.5.0"}
     made.job(13, "evaluate/blocks/ridge", "new", jobs={"load": "main-11", "split": "main-12"}, code=code)
     made.job(14, "evaluate/soft/ridge", "same", jobs={"load": "main-11", "split": "main-12"}, code=code)
     made.job(15, "evaluate/more/ridge", "more", jobs={"load": "main-11", "split": "main-12"}, code=code)
@@ -95,15 +108,16 @@ def built(tmp_path, monkeypatch):
     second = {"load": 11, "split": 12, "evaluate/blocks/ridge": 13, "evaluate/soft/ridge": 14}
     made.file(2, second | {"evaluate/more/ridge": 15, "scores": 16, "report": 17})
     made.file(3, {"scores": 6}, name="another")
+    made.log(second | {"evaluate/more/ridge": 15, "scores": 16, "report": 17})
     monkeypatch.chdir(tmp_path)
     return made
 
 
 def test_every_reason_is_told_once_and_only_where_results_differ(built):
     before, after = find_build(built.root, "mini", "previous")
-    found = [tuple(row) for row in reasons(built.root, before, after).itertuples(index=False)]
+    found = [tuple(row) for row in reasons(built.root, before, after, SCORES).itertuples(index=False)]
     assert found == [
-        ("code", "cortax/scores.py changed", 1, "evaluate/blocks/ridge"),
+        ("code", "cortax/learning/scores.py changed", 1, "evaluate/blocks/ridge"),
         ("data", "input/sub-1/R.npy changed", 1, "load"),
         ("data", "input/sub-2/L.npy changed", 1, "load"),
         ("option", "n: 1 -> null", 1, "evaluate/blocks/ridge"),
@@ -120,13 +134,13 @@ def test_results_that_differ_for_no_recorded_reason_are_said_to(built):
     for number, made_from in ((26, "main-23"), (27, "main-24")):
         built.job(number, "scores", scores(blocks=number / 100), jobs={"made": [made_from]})
         built.file(number, {"evaluate/blocks/ridge": number - 3, "scores": number})
-    found = reasons(built.root, *find_build(built.root, "mini", "previous"))
+    found = reasons(built.root, *find_build(built.root, "mini", "previous"), SCORES)
     assert found.values.tolist() == [["unknown", "nothing that is recorded", 1, "evaluate/blocks/ridge"]]
 
 
 def test_the_largest_differences_come_first_then_what_is_new_or_gone(built):
     before, after = find_build(built.root, "mini", "2026-11-01")
-    found = score_changes(scores_of(built.root, before), scores_of(built.root, after))
+    found = value_changes(table_of_build(built.root, before, SCORES), table_of_build(built.root, after, SCORES), SCORES)
     assert found[["parcellation", "what"]].values.tolist() == [["blocks", "changed"], ["gone", "gone"], ["more", "new"]]
     assert found["change"][0] == pytest.approx(0.2)
     assert found["change"][1:].isna().all()
@@ -139,7 +153,7 @@ def test_changes_are_those_of_a_plain_loop(pairs):
     for side in (0, 1):
         kept = {f"p{n}": pair[side] for n, pair in enumerate(pairs) if pair[side] is not None}
         tables.append(scores(**kept) if kept else scores(x=0.0)[:0])
-    found = {row.parcellation: row.what for row in score_changes(*tables).itertuples()}
+    found = {row.parcellation: row.what for row in value_changes(*tables, SCORES).itertuples()}
     expected = {}
     for n, (old, new) in enumerate(pairs):
         if old is not None or new is not None:
@@ -170,10 +184,27 @@ def test_a_time_must_name_one_build(built):
         find_build(built.root, "mini", "2026-11")
 
 
+def test_a_clock_that_was_ahead_makes_no_build_the_newest(built):
+    built.file(29, {"scores": 6}, user="ahead", script=20)
+    built.file(4, {"scores": 16}, script=30)
+    assert filed_builds(built.root, "mini")[-1].jobs == {"scores": "main-16"}
+
+
+@pytest.mark.parametrize("latest", ["0", "2026-11", "1999-01-01T00:00:00", "2999-12-31T23:59:59.999998"])
+def test_a_new_entry_is_later_than_the_latest(latest):
+    assert latest < _time_after(latest) < "3"
+
+
+def test_a_build_whose_jobs_are_gone_has_no_table(built):
+    (built.jobs / "main-6/identity.json").unlink()
+    with pytest.raises(ProjectError, match=r"the build of 2026-11-01T.* has no scores of every parcellation"):
+        table_of_build(built.root, find_build(built.root, "mini", "previous")[0], SCORES)
+
+
 def test_an_altered_table_is_not_compared(built):
     (built.jobs / "main-6/scores.parquet").write_bytes(b"PAR1")
     with pytest.raises(ProjectError, match=r"scores\.parquet has 4 bytes"):
-        scores_of(built.root, find_build(built.root, "mini", "previous")[0])
+        table_of_build(built.root, find_build(built.root, "mini", "previous")[0], SCORES)
 
 
 def test_each_job_is_told_once_with_all_that_it_was_made_from(built):
@@ -183,7 +214,7 @@ def test_each_job_is_told_once_with_all_that_it_was_made_from(built):
     assert load.input_files == {"input/sub-1/L.npy": A, "input/sub-1/R.npy": B, "input/sub-2/L.npy": "missing"}
     assert load.options == {"root": "input", "space": "fsaverage3"}
     assert (load.started, load.seconds, load.state) == ("2023-11-14 22:13:21", 1.5, "finished")
-    assert found["main-13"].sources == {"cortax/scores.py": C, "methods/a_evaluate.py": B}
+    assert found["main-13"].sources == {"cortax/learning/scores.py": C, "methods/regions/a_evaluate.py": B}
     assert found["main-13"].packages == {"numpy": "2.5.0"}
 
 
@@ -202,9 +233,9 @@ def test_input_files_of_every_kind_of_job(options, found):
 
 
 def test_solvers_that_a_study_names_count_as_code(built):
-    built.job(30, "tune/blocks/ridge", options={"code": {"cortax.search.ridge": A, "xgboost": "3.0"}}, code={})
+    built.job(30, "tune/blocks/ridge", options={"code": {"cortax.learning.search.ridge": A, "xgboost": "3.0"}}, code={})
     made = job_of(built.jobs / "main-30")
-    assert (made.sources, made.packages) == ({"cortax.search.ridge and its imports": A}, {"xgboost": "3.0"})
+    assert (made.sources, made.packages) == ({"cortax.learning.search.ridge and its imports": A}, {"xgboost": "3.0"})
     assert made.options == {}
 
 
@@ -217,9 +248,9 @@ def test_a_job_that_did_not_end_well_is_shown_as_such(built):
 
 
 def test_of_several_jobs_of_a_name_the_one_that_results_rest_on_is_meant(built):
+    (built.root / "results/mini/build.json").unlink()
     assert find_job(built.root, "mini/evaluate/blocks/ridge") == "main-13"
-    (built.root / "results/mini").mkdir(parents=True)
-    (built.root / "results/mini/build.json").write_text(json.dumps({"jobs": {"evaluate/blocks/ridge": "main-3"}}))
+    built.log({"evaluate/blocks/ridge": 3})
     assert find_job(built.root, "mini/evaluate/blocks/ridge") == "main-3"
     assert find_job(built.root, "main-13") == "main-13"
 
@@ -263,8 +294,8 @@ def test_against_prints_changes_builds_and_reasons(built):
     text = run("results", "mini", "--against", "previous").stdout
     assert "changed  0.100   0.300  +0.2" in text
     assert "2026-11-01T10:00:00.000001 (some ran) -> 2026-11-02T10:00:00.000001 (some ran)" in text
-    assert "of 3 scores, folds and means, 1 are the same to the last digit" in text
-    assert "code        cortax/scores.py changed   evaluate/blocks/ridge" in text
+    assert "of 3 values, 1 are the same to the last digit" in text
+    assert "code        cortax/learning/scores.py changed  evaluate/blocks/ridge" in text
     assert "0 rows" in run("results", "mini", "--against", "previous", "--where", "parcellation=soft").stdout
 
 

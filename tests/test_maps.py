@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cortax.data.maps import find_maps, inventory, load_maps, open_maps
-from cortax.data.spaces import SPACES, Space, volume_space
-from cortax.errors import InputError
+from cortax.brain.data.maps import FEWEST, find_maps, inventory, load_maps, open_maps, space_of
+from cortax.brain.data.spaces import SPACES, Space, volume_space
+from cortax.errors import InputError, ProjectError
 from cortax.provenance.files import text_digest
 
 SPACE = Space("tiny", "surface", n_left=6, n_right=5)
@@ -102,12 +102,25 @@ def test_damaged_file_drops_its_subject_only(cohort, content):
         load(root, out, damaged="error")
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_missing_locations(cohort, bad):
+@pytest.mark.parametrize("bad", [np.inf, -np.inf])
+@pytest.mark.parametrize("max_missing", [0, 0.5])
+def test_infinite_values_are_damage(cohort, bad, max_missing):
+    root, out, _ = cohort
+    path = root / "sub-3/surf/lh.curv.npy"
+    values = np.load(path)
+    values[2] = bad
+    np.save(path, values)
+    (drop,) = load(root, out, max_missing=max_missing).dropped
+    assert (drop.participant_id, drop.file) == ("3", "sub-3/surf/lh.curv.npy")
+    with pytest.raises(InputError, match=r"sub-3/surf/lh\.curv\.npy: map 'curv': 1 of 11 values are infinite"):
+        load(root, out, max_missing=0.5, damaged="error")
+
+
+def test_missing_locations(cohort):
     root, out, expected = cohort
     path = root / "sub-3/surf/lh.curv.npy"
     values = np.load(path)
-    values[:2] = bad
+    values[:2] = np.nan
     np.save(path, values)
     (drop,) = load(root, out, max_missing=1.9 / 11).dropped
     assert (drop.participant_id, drop.file) == ("3", "sub-3/surf/lh.curv.npy")
@@ -120,25 +133,35 @@ def test_missing_locations(cohort, bad):
 
 
 @given(
-    scales=st.lists(st.sampled_from([1.0, 1.1, 1.2, 40.0]), min_size=3, max_size=12),
-    outlier_sd=st.sampled_from([0.5, 1.0, 2.0]),
+    scales=st.lists(st.sampled_from([1.0, 1.1, 1.2, 40.0]), min_size=3, max_size=20),
+    outlier_sd=st.sampled_from([1.0, 2.0, 10.0]),
 )
 @settings(max_examples=25, deadline=None)
 def test_outliers_are_those_of_the_obvious_formula(tmp_path_factory, scales, outlier_sd):
     root = tmp_path_factory.mktemp("cohort")
     values = np.array([write(root, f"{i:02d}", i, scale) for i, scale in enumerate(scales)])
     spreads = values.astype(np.float64).std(axis=2)
-    far = np.abs(spreads - spreads.mean(axis=0)) > outlier_sd * spreads.std(axis=0)
-    expected = [f"{i:02d}" for i in np.flatnonzero(far.any(axis=1))]
+    away = np.abs(spreads - np.median(spreads, axis=0))
+    far = away > outlier_sd * 1.4826 * np.median(away, axis=0)
+    expected = [f"{i:02d}" for i in np.flatnonzero(far.any(axis=1))] if len(scales) >= FEWEST else []
     (root / "out").mkdir()
-    if len(expected) == len(scales):
-        with pytest.raises(InputError, match="every subject was dropped"):
-            load(root, root / "out", outlier_sd=outlier_sd)
-        return
     loaded = load(root, root / "out", outlier_sd=outlier_sd)
     assert [d.participant_id for d in loaded.dropped] == expected
-    assert all("SD from the mean" in d.reason for d in loaded.dropped)
-    np.testing.assert_array_equal(open_maps(root / "out").values, values[~far.any(axis=1)])
+    assert all("SD (robust) from the median" in d.reason for d in loaded.dropped)
+    kept = [i for i in range(len(scales)) if f"{i:02d}" not in expected]
+    np.testing.assert_array_equal(open_maps(root / "out").values, values[kept])
+    assert bool(loaded.notes) == (len(scales) < FEWEST)
+
+
+@pytest.mark.parametrize("n", [FEWEST + 4, 25, 60])
+@pytest.mark.parametrize(("n_wild", "alike"), [(1, False), (3, False), (1, True)])
+def test_the_guard_against_outliers_fires_whatever_the_number_of_subjects(tmp_path, n, n_wild, alike):
+    """10 SD of the mean can be reached by nobody among fewer than 102; several wild maps hide each other."""
+    for i in range(n):
+        write(tmp_path, f"{i:02d}", 0 if alike else i, 1e6 * (i + 1) if i < n_wild else 1.0)
+    (tmp_path / "out").mkdir()
+    dropped = load(tmp_path, tmp_path / "out", outlier_sd=10).dropped
+    assert [d.participant_id for d in dropped][:n_wild] == [f"{i:02d}" for i in range(n_wild)]
 
 
 def test_other_number_of_vertices(cohort):
@@ -262,6 +285,45 @@ def test_no_root_no_pattern_no_complete_subject(tmp_path):
         find_maps(tmp_path, {"x": "{participant_id}_{hemi}.npy"})
 
 
+def test_nobody_reads_what_nobody_asked_for(cohort):
+    """A pilot of another mesh, with two files of one map, is in no table."""
+    root, out, _ = cohort
+    write(root, "pilot")
+    np.save(root / "sub-pilot/surf/lh.curv.npy", np.ones(10242, np.float32))
+    (root / "sub-pilot/x").mkdir()
+    np.save(root / "sub-pilot/x/lh.curv.npy", np.ones(3))
+    patterns = {**PATTERNS, "curv": "sub-{participant_id}/*/{hemi_fs}.curv.npy"}
+    with pytest.raises(InputError, match="two files for subject 'pilot'"):
+        find_maps(root, patterns)
+    files = find_maps(root, patterns, leave_out=lambda subject: subject == "pilot")
+    assert files.subjects == ("002", "10", "3")
+    assert "pilot" not in inventory(files)[0]
+    (left_out,) = load_maps(files, out, space=SPACE, inventory_digest=inventory(files)[1]).dropped
+    assert (left_out.participant_id, left_out.reason) == ("pilot", "not in phenotype")
+    # Ids that are written otherwise are for others to tell
+    (root / "sub-pilot/x/lh.curv.npy").unlink()
+    assert len(find_maps(root, patterns, leave_out=lambda subject: True).subjects) == 4
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_links_that_lead_nowhere_drop_their_subject(tmp_path, first):
+    grid = np.diag([2.0, 2.0, 2.0, 1.0])
+    for name in ("a", "b", "c"):
+        nib.save(nib.Nifti1Image(np.ones((2, 3, 4), np.float32), grid), tmp_path / f"{name}.nii.gz")
+    gone = tmp_path / ("a.nii.gz" if first else "c.nii.gz")
+    gone.unlink()
+    gone.symlink_to(".git/annex/objects/xx/MD5E-s123--abc.nii.gz")
+    files = find_maps(tmp_path, {"t1": "{participant_id}.nii.gz"})
+    text, digest = inventory(files)
+    assert f"gone {gone.name}\n" in text
+    loaded = load_maps(files, tmp_path, space=space_of(files, "volume"), inventory_digest=digest)
+    (drop,) = loaded.dropped
+    assert drop.participant_id == gone.name[0]
+    assert drop.reason.startswith("a link that leads nowhere")
+    with pytest.raises(InputError, match="a link that leads nowhere"):
+        load_maps(files, tmp_path, space=space_of(files, "volume"), damaged="error")
+
+
 # --- the inventory
 
 
@@ -291,7 +353,7 @@ def test_progress_is_told(cohort):
 
 def test_damaged_results_are_not_opened(cohort):
     root, out, _ = cohort
-    with pytest.raises(InputError, match="not a folder of loaded maps"):
+    with pytest.raises(ProjectError, match=r"maps\.json: missing or damaged"):
         open_maps(out)
     load(root, out)
     fields = json.loads((out / "maps.json").read_text())
@@ -299,7 +361,7 @@ def test_damaged_results_are_not_opened(cohort):
     with pytest.raises(InputError, match=r"float32 of shape \(1, 2, 11\) is needed, found float32 \(3, 2, 11\)"):
         open_maps(out)
     (out / "maps.npy").write_bytes(b"")
-    with pytest.raises(InputError, match="not a folder of loaded maps"):
+    with pytest.raises(ProjectError, match=r"maps\.npy: missing or damaged"):
         open_maps(out)
 
 
@@ -308,8 +370,8 @@ def test_damaged_results_are_not_opened(cohort):
 CHILD = """
 import resource, sys
 from pathlib import Path
-from cortax.data.maps import find_maps, load_maps
-from cortax.data.spaces import SPACES
+from cortax.brain.data.maps import find_maps, load_maps
+from cortax.brain.data.spaces import SPACES
 root, out = map(Path, sys.argv[1:])
 files = find_maps(root, {"thickness": "{participant_id}_{hemi}.npy"})
 loaded = load_maps(files, out, space=SPACES["fsaverage5"], outlier_sd=10)

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 
 from cortax.errors import SearchError
-from cortax.folds import make_folds
-from cortax.search import solvers
-from cortax.search.cells import Problem
-from cortax.search.evaluations import collect_evaluations, failed_cell
-from cortax.search.merge import merge_evaluations
-from cortax.search.pipelines import PIPELINES
-from cortax.search.refit import evaluate_batch
-from cortax.search.spaces import sample_configs
-from cortax.search.store_evaluation import open_evaluation, save_evaluation
+from cortax.learning.folds import make_folds
+from cortax.learning.search import solvers
+from cortax.learning.search.cells import Problem
+from cortax.learning.search.evaluations import collect_evaluations, failed_cell
+from cortax.learning.search.merge import merge_evaluations
+from cortax.learning.search.pipelines import PIPELINES
+from cortax.learning.search.refit import evaluate_batch
+from cortax.learning.search.spaces import sample_configs
+from cortax.learning.search.store_evaluation import open_evaluation, save_evaluation
 
 NAMES, TASKS = ("iq", "mood", "pace", "sex", "smoker", "tired"), ("regression",) * 3 + ("classification",) * 3
 SPACE = {

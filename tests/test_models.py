@@ -1,17 +1,22 @@
 """A study's jobs: which there are, what they are called, and that growing it repeats none."""
 
 import json
+import shutil
 
+import nibabel as nib
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cortax.errors import StudyError
-from cortax.grid.planning.plan import plan
-from cortax.grid.planning.sizes import Sizes
 from cortax.provenance.files import file_digest
-from cortax.study import Study
+from cortax.study.patterns import Patterns
+from cortax.workflow.workload import Planning
+from cortax.workloads.regions.plan.plan import regions_jobs
+from cortax.workloads.regions.plan.sizes import Sizes
+from cortax.workloads.regions.study.sections import Phenotypes
+from cortax.workloads.regions.study.study import RegionsStudy
 
 KINDS = {"fluid": "regression", "sex": "classification", "mood": "regression", "iq": "regression"}
 POSITIVE = st.sampled_from([None, "F", "M"])
@@ -51,7 +56,7 @@ def study(targets=("fluid", "sex"), **more):
         "pipelines": {"ridge": {"kind": "ridge", "n_configs": 3}},
         "report": {"enabled": False},
     }
-    return Study.model_validate(content | more)
+    return RegionsStudy.model_validate(content | more)
 
 
 class Workdir:
@@ -61,7 +66,7 @@ class Workdir:
         self.root, self.done = root, {}
 
     def specs(self, asked):
-        return plan(asked, self.root, file_digest, self)
+        return regions_jobs(asked, Planning(self.root, file_digest, self))
 
     def build(self, asked):
         """Return the jobs that ran. Like Exax, know a job by its method, its options and what it depends on."""
@@ -70,20 +75,20 @@ class Workdir:
             inputs = {s: keys[n] if isinstance(n, str) else [keys[one] for one in n] for s, n in spec.jobs.items()}
             key = json.dumps([spec.method, spec.options, inputs], sort_keys=True)
             # Whichever table it comes from, what is read of it is the same: early cut-off.
-            read = {name: value for name, value in spec.options.items() if name not in ("file", "digest")}
+            read = {name: value for name, value in spec.options.items() if name not in ("file", "digests")}
             keys[spec.name] = json.dumps([spec.method, read, inputs], sort_keys=True)
             if key not in self.done:
                 ran.append(spec)
-                self.done[key] = (f"mini/{spec.name}", spec)
+                self.done[key] = spec
         return ran
 
-    def reusable(self, method, name):
-        called = [(past, spec) for past, spec in self.done.values() if spec.method == method]
-        ours = [(past, spec) for past, spec in called if past == name or past.startswith((f"{name}/", f"{name}@"))]
-        return [(past, spec.options) for past, spec in reversed(ours)]
+    def reusable(self, method, study, key):
+        assert study == "mini"
+        ours = [spec for spec in self.done.values() if spec.method == method and key.items() <= spec.key.items()]
+        return [(dict(spec.key), spec.options) for spec in reversed(ours)]
 
     def finished(self, spec):
-        return any(past.method == spec.method and past.options == spec.options for _, past in self.done.values())
+        return any(past.method == spec.method and past.options == spec.options for past in self.done.values())
 
 
 def names(specs, *methods):
@@ -91,7 +96,7 @@ def names(specs, *methods):
 
 
 def test_the_jobs_of_a_small_study(root):
-    specs = plan(study(), root, file_digest)
+    specs = regions_jobs(study(), Planning(root, file_digest))
     assert names(specs) == [
         *["load", "parcellate/blocks", "parcellate/soft", "phenotype", "split", "target/fluid", "target/sex"],
         *["tune/blocks/ridge", "tune/soft/ridge", "evaluate/blocks/ridge", "evaluate/soft/ridge", "scores"],
@@ -102,8 +107,30 @@ def test_the_jobs_of_a_small_study(root):
         known.add(spec.name)
 
 
+def test_images_of_nobody_in_the_table_are_no_input(root, tmp_path):
+    shutil.copytree(root, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "participants.tsv").write_text("participant_id\tfluid\nsub-1\t1\nsub-2\t2\nsub-3\t3\n")
+    before, *_ = regions_jobs(study(), Planning(tmp_path, file_digest))
+    assert before.options["leave_out"] == []
+    shutil.copytree(tmp_path / "sub-1", tmp_path / "pilot")
+    after, *_ = regions_jobs(study(), Planning(tmp_path, file_digest))
+    assert after.options == {**before.options, "leave_out": ["pilot"]}
+    assert regions_jobs(study(), Planning(tmp_path, file_digest))[0] == after, "and so it is remembered"
+
+
+def test_a_plan_tells_what_it_takes_for_background(root, tmp_path):
+    shutil.copytree(root, tmp_path, dirs_exist_ok=True)
+    colours = np.array([[10 * i + 5, 3, 7, 0] for i in range(3)])
+    for hemi in "lr":
+        names = ["unknown", f"{hemi}h_a", "L_???"]
+        nib.freesurfer.write_annot(tmp_path / f"{hemi}h.annot", np.arange(642) % 3, colours, names, fill_ctab=True)
+    spec = {"kind": "labels", "left": "lh.annot", "right": "rh.annot"}
+    load, *_ = regions_jobs(study(parcellations={"one": spec, "two": spec}), Planning(tmp_path, file_digest))
+    assert load.notes == ("no region, but background: unknown, L_??? (in one, two)",)
+
+
 def test_a_report_rests_on_all_other_jobs(root):
-    *others, report = plan(study(report={"enabled": True}), root, file_digest)
+    *others, report = regions_jobs(study(report={"enabled": True}), Planning(root, file_digest))
     assert names(others, "picture") == ["picture/blocks", "picture/soft"]
     assert report.needs == {spec.name for spec in others}
     assert report.without({"tune/soft/ridge"}).needs == report.needs - {"tune/soft/ridge"}
@@ -111,12 +138,14 @@ def test_a_report_rests_on_all_other_jobs(root):
 
 def test_who_is_studied_does_not_depend_on_what_is_predicted(root):
     fixed = ("load", "parcellate", "phenotype", "split")
-    few, many = (plan(study(targets), root, file_digest) for targets in (["fluid"], list(KINDS)))
+    few, many = (regions_jobs(study(targets), Planning(root, file_digest)) for targets in (["fluid"], list(KINDS)))
     assert [spec for spec in few if spec.method in fixed] == [spec for spec in many if spec.method in fixed]
 
 
 def test_the_order_of_targets_changes_nothing(root):
-    assert plan(study(["sex", "fluid"]), root, file_digest) == plan(study(["fluid", "sex"]), root, file_digest)
+    assert regions_jobs(study(["sex", "fluid"]), Planning(root, file_digest)) == regions_jobs(
+        study(["fluid", "sex"]), Planning(root, file_digest)
+    )
 
 
 def test_another_target_adds_jobs_and_repeats_none(root):
@@ -143,7 +172,7 @@ def test_what_is_collected_does_without_a_block_that_failed_but_not_without_a_fo
     assert left.options["take"] == [["fluid", "sex"]]
     assert left.jobs["evaluate"] == ["evaluate/soft/ridge"]
     assert specs["collect/soft/ridge"].without({"split"}) is None
-    specs = {spec.name: spec for spec in plan(study(grid={"by_fold": ["soft"]}), root, file_digest)}
+    specs = {spec.name: spec for spec in regions_jobs(study(grid={"by_fold": ["soft"]}), Planning(root, file_digest))}
     assert specs["collect/soft/ridge"].without({"evaluate/soft/ridge@1"}) is None
 
 
@@ -197,8 +226,8 @@ def test_no_target_is_searched_twice_whatever_comes_and_goes(root, history):
         asked = study(targets)
         for spec in workdir.build(asked):
             if spec.method == "tune":
-                about = spec.about["parcellation"]
-                searched += [(about, name, json.dumps(found)) for name, found in spec.options["targets"].items()]
+                where = spec.key["parcellation"]
+                searched += [(where, name, json.dumps(found)) for name, found in spec.options["targets"].items()]
         assert workdir.build(asked) == []
         for job in [spec for spec in workdir.specs(asked) if spec.method == "collect"]:
             assert sorted(name for part in job.options["take"] for name in part) == sorted(targets)
@@ -228,15 +257,15 @@ def test_growing_repeats_no_search_and_no_evaluation(root, history, more):
     parcellations = study().parcellations | MORE["parcellation"]
     wider = study(**asked | {"targets": {**more, **targets}, "parcellations": parcellations})
     ran = [spec for spec in workdir.build(wider) if spec.method in models]
-    assert {spec.about["parcellation"] for spec in ran} == {"ico"}
-    assert {name for spec in ran for name in spec.about["targets"]} == {*more, *targets}
+    assert {spec.key["parcellation"] for spec in ran} == {"ico"}
+    assert {name for spec in ran for name in spec.covers["target"]} == {*more, *targets}
     pipelines = {"ridge": {"kind": "ridge", "n_configs": 3}} | MORE["pipeline"]
     ran = [spec for spec in workdir.build(study(**asked, pipelines=pipelines)) if spec.method in models]
-    assert {spec.about["pipeline"] for spec in ran} == {"elastic"}
+    assert {spec.key["pipeline"] for spec in ran} == {"elastic"}
 
 
 def test_jobs_by_fold(root):
-    specs = plan(study(grid={"by_fold": ["so*"]}), root, file_digest)
+    specs = regions_jobs(study(grid={"by_fold": ["so*"]}), Planning(root, file_digest))
     assert names(specs, "tune", "evaluate", "collect", "scores") == [
         *["tune/blocks/ridge", "tune/soft/ridge@0", "tune/soft/ridge@1", "tune/soft/ridge@2"],
         *["evaluate/blocks/ridge", "evaluate/soft/ridge@0", "evaluate/soft/ridge@1", "evaluate/soft/ridge@2"],
@@ -244,18 +273,20 @@ def test_jobs_by_fold(root):
     ]
     by_name = {spec.name: spec for spec in specs}
     assert by_name["scores"].jobs["evaluate"] == ["evaluate/blocks/ridge", "collect/soft/ridge"]
-    assert by_name["scores"].options["evaluations"] == ["blocks/ridge", "soft/ridge"]
+    assert by_name["scores"].options["evaluations"] == [
+        {"parcellation": name, "pipeline": "ridge"} for name in ("blocks", "soft")
+    ]
     assert by_name["evaluate/soft/ridge@1"].jobs["tune"] == "tune/soft/ridge@1"
-    assert [by_name[f"tune/soft/ridge@{k}"].work.n_cells for k in range(3)] == [2, 2, 2]
-    assert by_name["tune/blocks/ridge"].work.n_cells == 6
+    assert [by_name[f"tune/soft/ridge@{k}"].work.n_units for k in range(3)] == [2, 2, 2]
+    assert by_name["tune/blocks/ridge"].work.n_units == 6
     # How they are scored is asked of what collects them: another metric refits nothing.
     assert by_name["evaluate/soft/ridge@1"].options["metrics"] == {}
 
 
 def test_by_fold_above_a_number_of_columns(root):
     def cut(limit):
-        specs = plan(study(grid={"by_fold_above": limit}), root, file_digest)
-        return sorted({spec.about["parcellation"] for spec in specs if spec.method == "tune" and "@" in spec.name})
+        specs = regions_jobs(study(grid={"by_fold_above": limit}), Planning(root, file_digest))
+        return sorted({spec.key["parcellation"] for spec in specs if spec.method == "tune" and "fold" in spec.key})
 
     assert [cut(limit) for limit in (3, 4, 9, 10)] == [["blocks", "soft"], ["blocks"], ["blocks"], []]
 
@@ -271,16 +302,16 @@ def test_growing_a_study_that_is_cut_by_fold(root):
     assert names(ran, "tune") == ["tune/blocks/ridge/mood", "tune/soft/ridge/mood"], "and what is new is not cut"
     specs = {spec.name: spec for spec in workdir.specs(study(["fluid", "mood", "sex"]))}
     assert specs["collect/soft/ridge"].options["take"] == [*[["fluid", "sex"]] * 3, ["mood"]]
-    assert specs["tune/soft/ridge/mood"].work.n_outer == 3
+    assert specs["tune/soft/ridge/mood"].work.n_units == 3, "of all folds"
     ran = workdir.build(study(grid={"by_fold_above": 99}))
     assert names(ran, "tune") == ["tune/soft/ridge"], "cut otherwise, it is another job"
 
 
 def test_a_pipeline_without_parcellations_is_an_error(root):
     asked = study()
-    pipeline = asked.pipelines["ridge"].model_copy(update={"parcellations": []})
+    pipeline = asked.pipelines["ridge"].model_copy(update={"parcellations": Patterns(())})
     with pytest.raises(StudyError, match=r"pipelines\.ridge: no parcellation is left"):
-        plan(asked.model_copy(update={"pipelines": {"ridge": pipeline}}), root, file_digest)
+        regions_jobs(asked.model_copy(update={"pipelines": {"ridge": pipeline}}), Planning(root, file_digest))
 
 
 @pytest.mark.parametrize(
@@ -310,7 +341,17 @@ def test_sizes_are_remembered_by_content(root, tmp_path):
     assert sizes.n_regions({"kind": "weights", "file": "soft.npy"}, {"soft.npy": "bb"}, root) == 4
     assert sizes.n_regions({"kind": "icosahedral", "level": 1}, {}, root) == 84
     assert sizes.n_regions({"kind": "ward", "n_regions": 7}, {}, root) == 7
-    table = {"files": ["regions.csv"], "sessions": None, "id": ["participant_id"], "columns": None, "drop": []}
+    table = {
+        "files": ["regions.csv"],
+        "sessions": None,
+        "id": ["participant_id"],
+        "columns": None,
+        "drop": [],
+        "missing": [],
+        "id_rule": None,
+        "where": "",
+        "subjects": None,
+    }
     assert sizes.of_table({**table, "id_prefix": ""}, ["cc"], root) == (3, 2)
     sizes.save()
     elsewhere = tmp_path / "nothing"
@@ -324,3 +365,27 @@ def test_sizes_are_remembered_by_content(root, tmp_path):
 def test_a_damaged_parcellation_is_left_to_its_own_job(root, tmp_path):
     (tmp_path / "soft.npy").write_bytes(b"\x93NUMPY")
     assert Sizes(tmp_path / "none").n_regions({"kind": "weights", "file": "soft.npy"}, {}, tmp_path) == 0
+
+
+def test_who_is_listed_is_known_whatever_tells_people_apart(tmp_path):
+    """A group that the study names answers what `read_phenotypes` would ask."""
+    (tmp_path / "people.csv").write_text("centre,number,fam\nA,1,f\nA,2,f\nB,1,g\n")
+    naming = Phenotypes(file="people.csv", id=["centre", "number"]).model_dump()
+    assert Sizes(tmp_path / "sizes.json").identifiers(naming, {"people.csv": "aa"}, tmp_path) == {"A_1", "A_2", "B_1"}
+
+
+def test_a_project_that_is_moved_asks_for_the_same_jobs(root, tmp_path, monkeypatch):
+    """Places that lie in the project are kept relative to it, however the study says them."""
+    moved = shutil.copytree(root, tmp_path / "moved")
+    options = []
+    for place in (root, moved):
+        monkeypatch.setenv("COHORT", str(place))
+        people = {"file": "$COHORT/participants.tsv", "exclude": "${COHORT}/regions.csv"}
+        images = {"root": "$COHORT", "space": "fsaverage3", "maps": {"a": "{participant_id}/{hemi}.npy"}}
+        blocks = {"blocks": {"kind": "labels", "file": "$COHORT/blocks.npy"}}
+        tables = {"mine": {"files": ["$COHORT/regions.csv"]}}
+        asked = study(phenotypes=people, images=images, parcellations=blocks, tables=tables)
+        jobs = regions_jobs(asked, Planning(place, file_digest))
+        options.append(json.dumps([[job.name, job.options] for job in jobs]))
+    assert options[0] == options[1]
+    assert str(tmp_path) not in options[1]

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from cortax.data.expression import read_expression
 from cortax.errors import InputError
+from cortax.workloads.network.expression import read_expression
 
 VALUES = np.array([[1.5, 0.0, -3.0], [2.0, 0.0, 1e-9], [7.0, 0.0, 1e5], [0.1, 0.0, 2.0]])
 GENES, SAMPLES = ("TP53", "CD4", "p44/42"), ("s1", "s2", "s3", "10")

@@ -11,10 +11,9 @@ from sklearn.ensemble import ExtraTreesRegressor, GradientBoostingRegressor, Ran
 from sklearn.tree import DecisionTreeRegressor
 
 from cortax.errors import InputError, SearchError
-from cortax.networks.forests import ForestOptions, Regulators, gene_importances, gene_seed
-from cortax.networks.grnboost import boost
-from cortax.networks.reference import reference_importances
-from cortax.networks.trees import grow_extra_trees, grow_forest
+from cortax.workloads.network.forests import ForestOptions, Regulators, gene_importances, gene_seed
+from cortax.workloads.network.reference import reference_importances
+from cortax.workloads.network.trees import Growth, boost, grow_extra_trees, grow_forest
 
 METHODS = ("forest", "extra_trees", "grnboost", "lightgbm")
 SKLEARN = {"forest": RandomForestRegressor, "extra_trees": ExtraTreesRegressor}
@@ -58,7 +57,7 @@ def test_a_tree_is_sklearns(n_samples, decimals, bootstrap):
     wanted = tree.tree_.compute_feature_importances(normalize=False)
     every = np.arange(X.shape[1])
     ranks = regulators_of(X).ranks
-    found = grow_forest(ranks, y, candidates=every, n_trees=1, n_drawn=11, min_leaf=min_leaf, seed=5, times=times)
+    found = grow_forest(ranks, y, Growth(every, 1, 11, min_leaf, seed=5), times=times)
     assert np.count_nonzero(wanted) >= 2
     np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-10)
 
@@ -73,9 +72,7 @@ def test_a_full_tree_explains_what_sklearns_does(seed, n_samples, zeros):
     times[:2] = 1
     tree = DecisionTreeRegressor(random_state=0).fit(values[:, :-1], scaled(y), sample_weight=times)
     ranks = regulators_of(values[:, :-1]).ranks
-    found = grow_forest(
-        ranks, scaled(y), candidates=np.arange(5), n_trees=1, n_drawn=5, min_leaf=1, seed=seed, times=times
-    )
+    found = grow_forest(ranks, scaled(y), Growth(np.arange(5), 1, 5, min_leaf=1, seed=seed), times=times)
     assert (found >= 0).all()
     np.testing.assert_allclose(
         found.sum(), tree.tree_.compute_feature_importances(normalize=False).sum(), rtol=0, atol=1e-10
@@ -110,9 +107,7 @@ def test_the_reference_is_the_same_quantity():
 def test_extra_trees_explain_all_variance_of_distinct_samples():
     values = expression()
     y = scaled(values[:, 0])
-    found = grow_extra_trees(
-        regulators_of(values).values, y, candidates=np.arange(1, 12), n_trees=30, n_drawn=3, min_leaf=1, seed=1
-    )
+    found = grow_extra_trees(regulators_of(values).values, y, Growth(np.arange(1, 12), 30, 3, min_leaf=1, seed=1))
     assert found.sum() == pytest.approx(1)
     assert found[0] == 0
 
@@ -122,9 +117,7 @@ def test_boosting_of_all_samples_is_sklearns():
     X, y = values[:, :-1], scaled(values[:, :-1].sum(axis=1) + np.random.default_rng(2).normal(size=70))
     model = GradientBoostingRegressor(learning_rate=0.01, n_estimators=40, max_depth=3, min_samples_leaf=8)
     wanted = 40 * model.fit(X, y).feature_importances_
-    found = boost(
-        regulators_of(X).ranks, y, candidates=np.arange(7), n_trees=40, n_drawn=7, min_leaf=8, seed=0, share=1.0
-    )
+    found = boost(regulators_of(X).ranks, y, Growth(np.arange(7), 40, 7, min_leaf=8, seed=0), share=1.0)
     assert np.count_nonzero(wanted) >= 3
     np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-9)
 

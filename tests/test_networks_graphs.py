@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from cortax.errors import InputError
-from cortax.networks.graphs import network_graph, node_table, write_graph
+from cortax.workloads.network.graphs import network_graph, node_table, write_graph
 
 
 def links_of(*rows):

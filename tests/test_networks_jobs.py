@@ -8,13 +8,13 @@ import pandas as pd
 import pytest
 
 from cortax.errors import InputError, ProjectError
-from cortax.grid.engines import remote
-from cortax.grid.engines.capsule_regressions import write_regressions_capsule
-from cortax.grid.engines.remote import Task, work
-from cortax.networks.agreement import score_forests
-from cortax.networks.forests import ForestOptions, Regulators, gene_importances
-from cortax.networks.regressions import Regressions, plan_regressions, regress_batch
-from cortax.networks.store import (
+from cortax.payload import open_sealed
+from cortax.workflow.work import remote
+from cortax.workflow.work.payload import write_payload
+from cortax.workflow.work.remote import WorkerSetup, work
+from cortax.workloads.network.agreement import Regressed, score_forests
+from cortax.workloads.network.forests import ForestOptions, Regulators, gene_importances
+from cortax.workloads.network.store import (
     GeneValues,
     open_genes,
     open_importances,
@@ -22,9 +22,9 @@ from cortax.networks.store import (
     save_genes,
     save_importances,
     some_genes,
-    write_cell,
 )
-from cortax.networks.truth import network_scores, read_gold_standard
+from cortax.workloads.network.tasks import RegressionTask
+from cortax.workloads.network.truth import find_candidates, network_scores, read_gold_standard
 
 OPTIONS = ForestOptions("forest", n_trees=5)
 
@@ -62,23 +62,23 @@ def test_genes_are_the_same_bytes_wherever_they_were_in_the_matrix(genes, tmp_pa
 
 def test_a_clean_process_finds_the_same_bytes(genes, tmp_path):
     regulators, targets = some_genes(genes, ["a", "b", "f"]), some_genes(genes, ["a", "c", "e"])
-    shared = Regulators.prepare(regulators.values.T, regulators.names)
-    problem = Regressions(shared, targets.names, targets.values, OPTIONS)
-    ticket = write_regressions_capsule(tmp_path / "capsule", regulators, targets, OPTIONS)
-    batches = plan_regressions(problem)
-    outcomes, _ = work(Task(ticket, 1 << 30), range(len(batches)))
+    task = RegressionTask.of(regulators, targets, OPTIONS)
+    outcomes, _ = work(WorkerSetup(write_payload(tmp_path / "payload", task), 1 << 30), range(3))
     remote._end_helpers()
     assert [outcome.what for outcome in outcomes] == ["done"] * 3, [outcome.message for outcome in outcomes]
-    for batch, outcome in zip(batches, outcomes, strict=True):
-        (wanted,) = regress_batch(problem, batch).values()
-        assert list(outcome.values) == [write_cell(wanted)]
-        assert read_cell(outcome.values[0]).tobytes() == wanted.tobytes()
+    assert [unit.keys for unit in task.units()] == [("a",), ("c",), ("e",)]
+    shared = Regulators.prepare(regulators.values.T, regulators.names)
+    rows = task.read(dict(zip("ace", (outcome.values[0] for outcome in outcomes), strict=True)))
+    for name, values, found in zip(targets.names, targets.values, rows, strict=True):
+        assert found.tobytes() == gene_importances(shared, name, values, OPTIONS).tobytes()
     # A gene is no regulator of itself.
-    assert read_cell(outcomes[0].values[0])[0] == 0
+    assert rows[0][0] == 0
+    with pytest.raises(ProjectError, match="c: the bytes are not those that a worker returned"):
+        open_sealed("c", outcomes[0].values[0])
 
 
 def test_bytes_that_are_no_cell_are_refused():
-    with pytest.raises(InputError, match="not the bytes of a gene's importances"):
+    with pytest.raises(ProjectError, match="not what was packed"):
         read_cell(b"nonsense")
 
 
@@ -86,8 +86,7 @@ def test_importances_and_what_is_constant_come_back(genes, tmp_path):
     values = genes.values.copy()
     values[1] = 7.0
     targets = GeneValues(genes.names, values)
-    done = {(number, 0): np.arange(3.0) + number for number in range(6)}
-    save_importances(tmp_path, targets, dict(reversed(done.items())), 3)
+    save_importances(tmp_path, targets, [np.arange(3.0) + number for number in range(6)], 3)
     found = open_importances(tmp_path, ["x", "y", "z"])
     assert found.genes == genes.names
     assert found.constant == ("b",)
@@ -107,28 +106,26 @@ def test_blocks_agree_with_what_is_known_as_the_whole_does(genes, tmp_path, caps
         name: gene_importances(regulators, name, values, OPTIONS)
         for name, values in zip(genes.names, genes.values, strict=True)
     }
-    blocks = {"genie3": "fbd", "genie3/a-and-2": "acef", "other": "fbdace"}
-    found = {}
-    for name, block in blocks.items():
-        folder = tmp_path / name.replace("/", "-")
+    parts = []
+    for forest, block, left_out in (("genie3", "fbd", ""), ("genie3", "acef", "f"), ("other", "fbdace", "")):
+        folder = tmp_path / f"{forest}-{block}"
         folder.mkdir()
-        done = {(number, 0): rows[gene] for number, gene in enumerate(block)}
-        save_importances(folder, some_genes(genes, list(block)), done, 6)
-        found[name] = open_importances(folder, genes.names)
+        save_importances(folder, some_genes(genes, list(block)), [rows[gene] for gene in block], 6)
+        parts.append((forest, open_importances(folder, genes.names), list(left_out)))
     whole = {"genie3": 2, "other": 1}
-    table = score_forests(found, {"genie3/a-and-2": ["f"]}, genes.names, gold, n_blocks=whole)
+    table = score_forests(Regressed(parts, genes.names, whole), gold)
     assert list(table["forest"]) == ["genie3", "other"]
     links = pd.DataFrame(
         [(a, b, rows[b][i]) for b in genes.names for i, a in enumerate(genes.names) if a != b],
         columns=["regulator", "target", "importance"],
     )
-    wanted = asdict(network_scores(links, gold, regulators=genes.names, targets=genes.names))
+    wanted = asdict(network_scores(find_candidates(links, gold, regulators=genes.names, targets=genes.names)))
     for row in table.drop(columns="forest").to_dict("records"):
         assert row == wanted
     assert wanted["n_candidates"] == 30
-    del found["genie3"]
-    assert list(score_forests(found, {}, genes.names, gold, n_blocks=whole)["forest"]) == ["other"]
+    del parts[0]
+    assert list(score_forests(Regressed(parts, genes.names, whole), gold)["forest"]) == ["other"]
     assert "genie3: 1 of 2 regressions are missing: it is not scored" in capsys.readouterr().out
-    del found["other"]
+    del parts[1]
     with pytest.raises(InputError, match="there is nothing to score"):
-        score_forests(found, {}, genes.names, gold, n_blocks=whole)
+        score_forests(Regressed(parts, genes.names, whole), gold)

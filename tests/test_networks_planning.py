@@ -9,13 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cortax.errors import InputError, StudyError
-from cortax.grid.check import check_study
-from cortax.grid.planning.costs import Costs
-from cortax.grid.planning.plan import plan
-from cortax.grid.planning.preview import Planned, Preview, summary_lines
-from cortax.grid.planning.restrict import restrict
 from cortax.provenance.files import file_digest
-from cortax.study import NetworkStudy
+from cortax.workflow.build.preview import Planned, Preview, summary_lines
+from cortax.workflow.plan.costs import Costs
+from cortax.workflow.plan.restrict import restrict
+from cortax.workflow.workload import Planning
+from cortax.workloads.network import workload
+from cortax.workloads.network.check import check_network
+from cortax.workloads.network.plan import network_jobs
+from cortax.workloads.network.study import NetworkStudy
 
 ALL = [f"g{number:02d}" for number in range(12)]
 
@@ -55,7 +57,7 @@ class Workdir:
     def build(self, asked):
         """Return the names of the jobs that ran."""
         keys, ran = {}, []
-        for spec in plan(asked, self.root, file_digest, self):
+        for spec in network_jobs(asked, Planning(self.root, file_digest, self)):
             inputs = {s: keys[n] if isinstance(n, str) else [keys[one] for one in n] for s, n in spec.jobs.items()}
             key = json.dumps([spec.method, spec.options, inputs], sort_keys=True)
             every = spec.method == "genes" and spec.options["genes"] is None
@@ -63,12 +65,13 @@ class Workdir:
             keys[spec.name] = json.dumps([spec.method, spec.options]) if cut_off else key
             if key not in self.done:
                 ran.append(spec.name)
-                self.done[key] = (f"net/{spec.name}", spec)
+                self.done[key] = spec
         return ran
 
-    def reusable(self, method, name):
-        called = [(past, spec) for past, spec in self.done.values() if spec.method == method]
-        return [(past, spec.options) for past, spec in reversed(called) if f"{past}/".startswith(f"{name}/")]
+    def reusable(self, method, study, key):
+        assert study == "net"
+        ours = [spec for spec in self.done.values() if spec.method == method and key.items() <= spec.key.items()]
+        return [(dict(spec.key), spec.options) for spec in reversed(ours)]
 
     def finished(self, spec):
         raise AssertionError("nothing of a network depends on it")
@@ -79,7 +82,7 @@ def regressed(specs):
 
 
 def test_every_job_comes_after_what_it_needs(root):
-    specs = plan(study(truth={"file": "truth.tsv"}), root, file_digest)
+    specs = network_jobs(study(truth={"file": "truth.tsv"}), Planning(root, file_digest))
     seen = set()
     for spec in specs:
         assert spec.needs <= seen
@@ -87,14 +90,22 @@ def test_every_job_comes_after_what_it_needs(root):
     assert [spec.name for spec in specs] == [
         *("expression", "regulators", "genes/genie3", "genes/genie3/g04-and-3", "genes/genie3/g08-and-3"),
         *("regress/genie3", "regress/genie3/g04-and-3", "regress/genie3/g08-and-3"),
-        *("rank/genie3", "graph/genie3", "scores"),
+        *("rank/genie3", "graph/genie3", "scores", "curves", "report"),
     ]
     assert [gene for genes in regressed(specs).values() for gene in genes] == ALL
     json.dumps([spec.options for spec in specs])
 
 
+def test_a_page_is_made_of_all_other_jobs_unless_it_is_not_wanted(root):
+    *others, page = network_jobs(study(), Planning(root, file_digest))
+    assert page.jobs["made"] == [spec.name for spec in others]
+    assert page.links == ("report.html",)
+    without = network_jobs(study(report={"enabled": False}), Planning(root, file_digest))
+    assert [spec.name for spec in without] == [spec.name for spec in others]
+
+
 def test_forests_share_the_genes_that_they_read(root):
-    specs = plan(study(forests={"a": {}, "b": {"method": "extra_trees"}}), root, file_digest)
+    specs = network_jobs(study(forests={"a": {}, "b": {"method": "extra_trees"}}), Planning(root, file_digest))
     assert sum(spec.method == "genes" for spec in specs) == 1 + 3
     assert [spec.jobs["targets"] for spec in specs if spec.method == "regress"][:3] == [
         spec.jobs["targets"] for spec in specs if spec.method == "regress"
@@ -108,7 +119,7 @@ def test_new_targets_are_all_that_is_regressed(root):
     write(root, ALL)
     ran = workdir.build(study())
     assert [name for name in ran if name.startswith("regress")] == ["regress/genie3/g10-and-1"]
-    assert ran[-2:] == ["rank/genie3", "graph/genie3"]
+    assert ran[-3:] == ["rank/genie3", "graph/genie3", "report"]
     assert workdir.build(study()) == []
 
 
@@ -127,9 +138,9 @@ def test_fewer_targets_repeat_nothing_and_are_left_out(root):
     workdir = Workdir(root)
     workdir.build(study())
     fewer = study(targets={"names": ["g0[0-8]"]})
-    assert workdir.build(fewer) == ["rank/genie3", "graph/genie3"]
-    rank = next(spec for spec in plan(fewer, root, file_digest, workdir) if spec.method == "rank")
-    assert rank.options["leave"] == {"genie3/g08-and-3": ["g09", "g10", "g11"]}
+    assert workdir.build(fewer) == ["rank/genie3", "graph/genie3", "report"]
+    rank = next(spec for spec in network_jobs(fewer, Planning(root, file_digest, workdir)) if spec.method == "rank")
+    assert [block["left_out"] for block in rank.options["blocks"]] == [[], [], ["g09", "g10", "g11"]]
 
 
 def test_a_block_that_lost_a_gene_of_the_matrix_is_cut_anew(root):
@@ -137,7 +148,7 @@ def test_a_block_that_lost_a_gene_of_the_matrix_is_cut_anew(root):
     workdir.build(study())
     write(root, ALL[1:])
     without = study(regulators={"names": ["g01"]}, targets={"names": [gene for gene in ALL if gene != "g00"]})
-    assert regressed(plan(without, root, file_digest, workdir)) == {
+    assert regressed(network_jobs(without, Planning(root, file_digest, workdir))) == {
         "regress/genie3": ALL[1:4],
         "regress/genie3/g04-and-3": ALL[4:8],
         "regress/genie3/g08-and-3": ALL[8:],
@@ -160,13 +171,13 @@ def test_every_target_is_taken_once_whatever_was_done_before(tmp_path_factory, s
             grid={"genes_per_job": size},
             forests={"genie3": {"n_trees": n_trees}},
         )
-        specs = plan(asked, root, file_digest, workdir)
+        specs = network_jobs(asked, Planning(root, file_digest, workdir))
         rank = next(spec for spec in specs if spec.method == "rank")
         taken = [
             gene
-            for name, genes in regressed(specs).items()
+            for genes, block in zip(regressed(specs).values(), rank.options["blocks"], strict=True)
             for gene in genes
-            if gene not in rank.options["leave"].get(name.partition("/")[2], [])
+            if gene not in block["left_out"]
         ]
         assert sorted(taken) == sorted(targets)
         assert len({spec.name for spec in specs}) == len(specs)
@@ -174,24 +185,29 @@ def test_every_target_is_taken_once_whatever_was_done_before(tmp_path_factory, s
 
 
 def test_a_failed_block_costs_the_ranking_its_genes_and_nothing_else(root):
-    specs = {spec.name: spec for spec in plan(study(truth={"file": "truth.tsv"}), root, file_digest)}
+    specs = {spec.name: spec for spec in network_jobs(study(truth={"file": "truth.tsv"}), Planning(root, file_digest))}
     rank = specs["rank/genie3"].without({"regress/genie3/g04-and-3"})
-    assert rank.options["blocks"] == ["genie3", "genie3/g08-and-3"]
+    assert rank.jobs["regress"] == ["regress/genie3", "regress/genie3/g08-and-3"]
+    assert len(rank.options["blocks"]) == 2
     assert rank.jobs["regress"] == ["regress/genie3", "regress/genie3/g08-and-3"]
     scores = specs["scores"].without({"regress/genie3/g04-and-3"})
     assert scores.options["n_blocks"] == {"genie3": 3}, "so that a part does not pass for all"
 
 
 def test_a_plan_is_counted_by_genes_and_narrowed_by_them(root):
-    specs = plan(study(), root, file_digest)
+    specs = network_jobs(study(), Planning(root, file_digest))
     costs = Costs(2)
-    found = Preview(tuple(Planned(spec, (), False, costs.seconds(spec), costs.memory(spec)) for spec in specs), 2, 8e9)
-    assert next(summary_lines(found)) == "10 jobs, 12 cells (forest x target gene)"
-    assert [spec.name for spec in restrict(specs, {"target": ["g05"]})] == [
+    planned = tuple(Planned(spec, (), False, costs.seconds(spec), costs.memory(spec)) for spec in specs)
+    assert next(summary_lines(Preview(planned, 2, 8e9, workload.units))) == "11 jobs, 12 units (forest x target gene)"
+
+    def narrowed(patterns):
+        return restrict(specs, patterns, axes=workload.axes, narrowed=workload.narrowed)
+
+    assert [spec.name for spec in narrowed({"target": ["g05"]})] == [
         *("expression", "regulators", "genes/genie3/g04-and-3", "regress/genie3/g04-and-3")
     ]
-    with pytest.raises(StudyError, match=re.escape("--restrict parcellation=x: the study has none")):
-        restrict(specs, {"parcellation": ["x"]})
+    with pytest.raises(StudyError, match=re.escape("--restrict parcellation=x: got 'parcellation', must be one of")):
+        narrowed({"parcellation": ["x"]})
 
 
 @pytest.mark.parametrize(
@@ -214,4 +230,4 @@ def test_a_plan_is_counted_by_genes_and_narrowed_by_them(root):
 def test_what_cannot_work_is_said_before_anything_runs(root, more, error, said):
     (root / "other.tsv").write_text("ENSG1\tENSG2\n")
     with pytest.raises(error, match=said):
-        check_study(study(**more), root)
+        check_network(study(**more), root)

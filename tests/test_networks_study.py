@@ -1,12 +1,16 @@
 """A network study is right, or the message says which key is not; and which genes it asks for."""
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from cortax.errors import InputError, StudyError
-from cortax.grid.planning.gene_names import GeneNames, choose_genes
 from cortax.provenance.files import file_digest
-from cortax.study import NetworkStudy, Study, read_any_study, read_study
-from cortax.study.network import Expression, Genes
+from cortax.workflow.workload import read_study
+from cortax.workloads.network.check import check_network
+from cortax.workloads.network.plan import GeneNames, choose_genes
+from cortax.workloads.network.study import Expression, Genes, NetworkStudy
+from cortax.workloads.regions.study.study import RegionsStudy
 
 GOOD = """
 kind = "network"
@@ -25,16 +29,16 @@ n_links = 5
 
 def read(tmp_path, text):
     (tmp_path / "net.toml").write_text(text)
-    return read_any_study(tmp_path / "net.toml")
+    return read_study(tmp_path / "net.toml")
 
 
 def test_the_kind_of_a_study_is_in_its_file(tmp_path):
     study = read(tmp_path, GOOD)
     assert isinstance(study, NetworkStudy)
-    assert not isinstance(study, Study)
+    assert not isinstance(study, RegionsStudy)
     assert study.forests["genie3"].max_features == "sqrt"
-    with pytest.raises(StudyError, match=r"net\.toml: kind = 'network': this is for studies of images or tables"):
-        read_study(tmp_path / "net.toml")
+    with pytest.raises(StudyError, match=r"net\.toml: kind = 'network': this is for studies with kind = 'regions'"):
+        read_study(tmp_path / "net.toml", kind="regions")
 
 
 @pytest.mark.parametrize(
@@ -85,7 +89,7 @@ def test_a_list_may_name_genes_that_are_not_there_and_they_are_told(tmp_path, ca
     (tmp_path / "tf.txt").write_text("TF9\n")
     with pytest.raises(InputError, match="names 1 genes, none of which is among the 4"):
         choose_genes("regulators", Genes(file="tf.txt"), NAMES, tmp_path)
-    with pytest.raises(InputError, match=r"gone\.txt: regulators\.file cannot be read"):
+    with pytest.raises(InputError, match=r"regulators\.file cannot be read: .*gone\.txt"):
         choose_genes("regulators", Genes(file="gone.txt"), NAMES, tmp_path)
 
 
@@ -105,3 +109,46 @@ def test_names_of_genes_are_remembered_by_content(tmp_path):
     path.write_text("x,a,b,c\ny,1,2,3\nz,3,4,5\n")
     rows = memory.of(tmp_path, Expression(file="expression.csv", genes_in="rows"), digest)
     assert (rows.names, rows.n_samples) == (("y", "z"), 3)
+
+
+LAYOUT = GOOD.replace('names = ["TF*"]', "").replace("n_links = 5", "n_links = 5\n")
+
+
+def write_matrix(folder, *, genes_in, index, n_genes=8, n_samples=5, names=True):
+    """A matrix of named genes and samples, with the names of its rows in a column of that header."""
+    values = np.random.default_rng(0).normal(size=(n_samples, n_genes))
+    frame = pd.DataFrame(values, [f"s{i}" for i in range(n_samples)], [f"TF{i}" for i in range(n_genes)])
+    frame = frame.T if genes_in == "rows" else frame
+    frame.to_csv(folder / "expression.csv", index=names, index_label=index if names else None)
+
+
+@pytest.mark.parametrize("known", ["regulators", "patterns", "targets", "truth"])
+@pytest.mark.parametrize("really", ["rows", "columns"])
+def test_genes_on_the_other_side_are_found_by_the_names_that_the_study_has(tmp_path, known, really):
+    write_matrix(tmp_path, genes_in=really, index="")
+    (tmp_path / "list.txt").write_text("TF1\nTF2\n")
+    (tmp_path / "truth.tsv").write_text("TF1\tTF2\n")
+    said = {
+        "regulators": '[regulators]\nfile = "list.txt"\n',
+        "patterns": '[regulators]\nnames = ["TF*"]\n',
+        "targets": '[targets]\nnames = ["TF3"]\n',
+        "truth": '[truth]\nfile = "truth.tsv"\n',
+    }[known]
+    other = "columns" if really == "rows" else "rows"
+    text = LAYOUT.replace("[regulators]\n", "").replace('csv"', f'csv"\ngenes_in = "{other}"') + said
+    with pytest.raises(
+        StudyError, match=rf"of the genes that the study names, 0 are {other} .*Say genes_in = '{really}'"
+    ):
+        check_network(read(tmp_path, text), tmp_path)
+    check_network(read(tmp_path, text.replace(f'"{other}"', f'"{really}"')), tmp_path)
+
+
+def test_a_shape_that_is_unusual_is_asked_about_once(tmp_path):
+    text = LAYOUT.replace("[regulators]\n", "")
+    write_matrix(tmp_path, genes_in="rows", index="")
+    with pytest.raises(StudyError, match=r"8 named rows, such as \['TF0'.*5 columns.*Which are the genes\?"):
+        check_network(read(tmp_path, text), tmp_path)
+    for said in ("rows", "columns"):
+        check_network(read(tmp_path, text.replace('csv"', f'csv"\ngenes_in = "{said}"')), tmp_path)
+    write_matrix(tmp_path, genes_in="columns", index="", n_samples=30, names=False)
+    check_network(read(tmp_path, text), tmp_path)

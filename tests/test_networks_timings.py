@@ -6,30 +6,27 @@ import numpy as np
 import pytest
 
 from cortax.errors import ProjectError, StudyError
-from cortax.grid.check import check_study
-from cortax.grid.planning.network_timings import asked_timings
-from cortax.grid.planning.plan import plan
-from cortax.networks.forests import ForestOptions, Regulators, gene_importances
-from cortax.networks.reference import reference_importances
-from cortax.networks.store import GeneValues, save_genes
-from cortax.parallel.network_table import timing_table
-from cortax.parallel.networks import time_network
 from cortax.provenance.files import file_digest
-from cortax.study import NetworkScaling
+from cortax.workflow.workload import Planning
+from cortax.workloads.bench.networks import time_network, timing_table
+from cortax.workloads.bench.study import BenchStudy, asked_timings, timing_jobs
+from cortax.workloads.network.forests import ForestOptions, Regulators, gene_importances
+from cortax.workloads.network.reference import reference_importances
+from cortax.workloads.network.store import GeneValues, save_genes
 
 OPTIONS = ForestOptions("forest", n_trees=5)
 
 
 def study(**timings):
     content = {
-        "kind": "network-scaling",
+        "kind": "bench",
         "name": "s",
         "title": "",
         "expression": {"file": "expression.csv"},
         "timings": {"n_genes": [3], "repeats": 2, "genes_per_worker": 1} | timings,
         "prices": {"some": 3.6},
     }
-    return NetworkScaling.model_validate(content)
+    return BenchStudy.model_validate(content)
 
 
 @pytest.fixture
@@ -51,7 +48,7 @@ def test_settings_are_timed_once_each_whatever_asks_for_them(root):
 
 
 def test_each_repeat_is_a_job_of_this_machine(root):
-    specs = plan(study(crossed=["1x1"], workers=[1]), root, file_digest)
+    specs = timing_jobs(study(crossed=["1x1"], workers=[1]), Planning(root, file_digest))
     assert [spec.name for spec in specs] == [
         "expression",
         *(f"time/{solver}/3-of-3/1x1/{n}" for solver in ("scikit-learn", "cortax") for n in (1, 2)),
@@ -59,13 +56,12 @@ def test_each_repeat_is_a_job_of_this_machine(root):
         "timings",
     ]
     assert os.uname().nodename in specs[1].options["machine"]
-    again = plan(study(crossed=["1x1"], workers=[1], round=2), root, file_digest)
+    again = timing_jobs(study(crossed=["1x1"], workers=[1], round=2), Planning(root, file_digest))
     assert all(
         one.options != two.options for one, two in zip(specs, again, strict=True) if one.method == "time_network"
     )
-    check_study(study(), root)
     with pytest.raises(StudyError, match=r"4 genes are to be timed, expression\.csv has 3"):
-        plan(study(memory_genes=[4]), root, file_digest)
+        timing_jobs(study(memory_genes=[4]), Planning(root, file_digest))
 
 
 @pytest.mark.parametrize("wrong", ["4", "4x", "0x1", "allxall", "x4"])
@@ -84,7 +80,7 @@ def folder(tmp_path_factory):
 @pytest.mark.parametrize(("solver", "processes", "jobs"), [("scikit-learn", 1, 2), ("cortax", 2, 1)])
 def test_what_is_timed_is_the_whole_network(folder, solver, processes, jobs):
     asked = {"solver": solver, "n_genes": 3, "n_targets": 2, "processes": processes, "jobs": jobs}
-    found = time_network(asked, folder, OPTIONS, limit=100)
+    found = time_network(asked, folder, OPTIONS, folder, limit=100)
     assert 0 < found["startup"] < found["elapsed"]
     assert found["memory"] > 10e6
     assert found["cpu"] > 0.1
@@ -101,9 +97,9 @@ def test_what_is_timed_is_the_whole_network(folder, solver, processes, jobs):
 def test_what_takes_too_long_or_fails_is_said(folder):
     asked = {"solver": "cortax", "n_genes": 3, "n_targets": 2, "processes": 1, "jobs": 1}
     with pytest.raises(ProjectError, match="not done within the limit"):
-        time_network(asked, folder, OPTIONS, limit=0.05)
+        time_network(asked, folder, ForestOptions("forest", n_trees=500_000), folder, limit=0.05)
     with pytest.raises(ProjectError, match=r"(?s)exit status 1: .*FileNotFoundError"):
-        time_network(asked, folder / "gone", OPTIONS, limit=100)
+        time_network(asked, folder / "gone", OPTIONS, folder, limit=100)
 
 
 def row(processes, n_targets, elapsed, *, jobs=1, startup=1.0, total=5.0):

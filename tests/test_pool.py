@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 
 from cortax.errors import ProjectError, SearchError
-from cortax.grid.work.checkpoint import Checkpoint
-from cortax.grid.work.forks import ForkCrew, parents
-from cortax.grid.work.pool import run_units
-from cortax.grid.work.units import Level, Unit, check_failures, levels, longest_first
+from cortax.workflow.work.checkpoint import Checkpoint
+from cortax.workflow.work.forks import ForkedWorkers, parents
+from cortax.workflow.work.pool import run_units
+from cortax.workflow.work.units import Level, Unit, check_failures, levels, longest_first
 
 MB = 10**6
 
@@ -28,7 +28,7 @@ def value(number):
 
 
 def units_of(n, size=1):
-    return [Unit(tuple((f"t{number}", k) for k in range(size)), cost=float(number % 3)) for number in range(n)]
+    return [Unit(tuple(f"t{number}/{k}" for k in range(size)), cost=float(number % 3)) for number in range(n)]
 
 
 def children():
@@ -44,7 +44,7 @@ def run(path, units, work, *, n_workers=2, memory=400 * MB, seconds=None, build=
         report = run_units(
             units,
             checkpoint,
-            lambda level: ForkCrew(work, level, seconds=seconds, watched=watched),
+            lambda level: ForkedWorkers(work, level, seconds=seconds, watched=watched),
             n_workers=n_workers,
             memory=memory,
             **more,
@@ -60,15 +60,15 @@ def path(tmp_path):
 
 def expected(units, without=()):
     return {
-        cell: value(number) + b"/%d" % k
+        key: value(number) + b"/%d" % k
         for number, unit in enumerate(units)
         if number not in without
-        for k, cell in enumerate(unit.cells)
+        for k, key in enumerate(unit.keys)
     }
 
 
 def values(units, number):
-    return [value(number) + b"/%d" % k for k in range(len(units[number].cells))]
+    return [value(number) + b"/%d" % k for k in range(len(units[number].keys))]
 
 
 @pytest.mark.parametrize(("n", "n_workers"), [(0, 2), (1, 4), (7, 1), (200, 5)])
@@ -93,26 +93,26 @@ def test_every_unit_is_done_once(path, tmp_path, n, n_workers):
     again, found, _ = run(path, units, work)
     assert found == expected(units)
     assert (again.n_resumed, again.done) == (n, {})
-    assert report.n_cells == report.n_begun == again.n_begun == 2 * n
+    assert report.n_keys == report.n_begun == again.n_begun == 2 * n
     assert len(log.read_text().split()) == n
 
 
 def test_a_slow_unit_idles_nobody(path):
-    units = [Unit(((f"t{number}", 0),)) for number in range(40)]
+    units = [Unit((f"t{number}",)) for number in range(40)]
 
     def work(number):
         time.sleep(0.5 if number == 0 else 0.005)
         return [b"%d" % os.getpid()]
 
     _, found, _ = run(path, units, work)
-    slow = found["t0", 0]
+    slow = found["t0"]
     # Whoever had the slow one did few others: those before it, at random.
     assert sum(pid == slow for pid in found.values()) < 30
     assert len(set(found.values())) == 2
 
 
 def test_the_longest_come_first_and_equals_at_random():
-    units = [Unit(((f"t{number}", 0),), cost=float(number // 10)) for number in range(40)]
+    units = [Unit((f"t{number}",), cost=float(number // 10)) for number in range(40)]
     order = longest_first(units, range(40), "a")
     assert [units[number].cost for number in order] == sorted((unit.cost for unit in units), reverse=True)
     assert order == longest_first(units, reversed(range(40)), "a")
@@ -143,12 +143,12 @@ def test_an_exception_is_recorded_and_not_tried_again(path):
     by_kind = {failure.kind: failure for failure in failures}
     assert set(by_kind) == {"SearchError", "SystemExit", "KeyError"}
     failure = by_kind["SearchError"]
-    assert (failure.cells, failure.attempt, failure.final) == ((("t2", 0),), 1, True)
+    assert (failure.keys, failure.attempt, failure.final) == (("t2/0",), 1, True)
     assert failure.message == "cannot be fitted"
     assert 'raise SearchError("cannot be fitted")' in failure.traceback
     assert failure.needs == 0
     assert failure.allowed == 200 * MB
-    assert sorted(report.failed, key=lambda f: f.cells) == sorted(failures, key=lambda f: f.cells)
+    assert sorted(report.failed, key=lambda f: f.keys) == sorted(failures, key=lambda f: f.keys)
     # The same build, gone on after an interruption: known, not tried. Another build: tried, and it is mended.
     report, found, _ = run(path, units, lambda number: values(units, number), build="one")
     assert found == expected(units, without={2, 3, 4})
@@ -173,8 +173,8 @@ def test_who_exits_or_crashes_is_tried_with_more_memory_down_to_one_worker(path,
     report, found, failures = run(path, units, work, n_workers=n_workers)
     assert found == expected(units, without={3, 4})
     steps = [level.n_workers for level in levels(n_workers, 1)]
-    for cells, kind, said in [((("t3", 0),), "exit", "exit status 9"), ((("t4", 0),), "SIGSEGV", "by SIGSEGV")]:
-        of = [failure for failure in failures if failure.cells == cells]
+    for keys, kind, said in [(("t3/0",), "exit", "exit status 9"), (("t4/0",), "SIGSEGV", "by SIGSEGV")]:
+        of = [failure for failure in failures if failure.keys == keys]
         assert [failure.workers for failure in of] == steps
         assert [failure.attempt for failure in of] == list(range(1, len(steps) + 1))
         assert [failure.final for failure in of] == [*[False] * (len(steps) - 1), True]
@@ -196,7 +196,7 @@ def test_a_worker_that_is_killed_costs_its_unit_nothing_but_time(path, tmp_path)
     assert [(failure.kind, failure.final) for failure in failures] == [("SIGKILL", False)]
     assert report.failed == []
     assert report.done == {2: 11, 1: 1}
-    assert report.n_begun == report.n_cells + 3
+    assert report.n_begun == report.n_keys + 3
 
 
 def test_every_worker_is_killed_again_and_again(path, tmp_path):
@@ -250,18 +250,16 @@ def test_memory_is_escalated_and_what_wants_too_much_is_told(path, how):
     report, found, failures = run(path, units, work, n_workers=4, memory=400 * MB)
     assert found == expected(units, without={3})
     # 100 MB for each of four, 200 MB for each of two, 400 MB for one.
-    tried = {n: [f.workers for f in failures if f.cells == units[n].cells] for n in wants}
+    tried = {n: [f.workers for f in failures if f.keys == units[n].keys] for n in wants}
     assert tried == {0: [], 1: [4], 2: [4, 2], 3: [4, 2, 1], 4: [], 5: [4]}
     assert report.done == {4: 2, 2: 2, 1: 1}
     assert all(failure.kind.endswith("MemoryError") for failure in failures)
     last = failures[-1]
-    assert (last.final, last.allowed, last.cells) == (True, 400 * MB, (("t3", 0),))
+    assert (last.final, last.allowed, last.keys) == (True, 400 * MB, ("t3/0",))
     assert last.needs >= (600 * MB if how == "numpy" else 400 * MB)
     assert last.needs < 620 * MB
     assert 290 * MB < report.peak < 330 * MB
-    with pytest.raises(
-        SearchError, match=r"t3 in outer fold 0: .*needs at least .* MB, and had 400 MB.*\(tried 3 times\)"
-    ):
+    with pytest.raises(SearchError, match=r"t3/0: .*needs at least .* MB, and had 400 MB.*\(tried 3 times\)"):
         check_failures(report.failed)
 
 
@@ -317,7 +315,7 @@ def test_what_was_allocated_before_and_mapped_files_are_free(path, tmp_path):
 def test_what_blas_itself_needs_is_free():
     code = """
 import numpy as np, scipy.linalg
-from cortax.grid.work.worker import Budget
+from cortax.workflow.work.worker import Budget
 budget = Budget(40 * 10**6)  # enough for one of its two buffers
 budget.begin()
 square = np.eye(120)
@@ -351,12 +349,12 @@ def test_workers_use_one_thread_and_say_so(path):
 DRIVER = r"""
 import os, sys, time
 from pathlib import Path
-from cortax.grid.work.checkpoint import Checkpoint
-from cortax.grid.work.forks import ForkCrew, parents
-from cortax.grid.work.pool import run_units
-from cortax.grid.work.units import Unit
+from cortax.workflow.work.checkpoint import Checkpoint
+from cortax.workflow.work.forks import ForkedWorkers, parents
+from cortax.workflow.work.pool import run_units
+from cortax.workflow.work.units import Unit
 
-units = [Unit(((f"t{n}", 0),)) for n in range(60)]
+units = [Unit((f"t{n}/0",)) for n in range(60)]
 
 def work(number):
     os.write(1, b"%d\n" % os.getpid())
@@ -365,7 +363,7 @@ def work(number):
 
 with Checkpoint(Path(sys.argv[1])) as checkpoint:
     watched = parents(1) if len(sys.argv) > 2 else ()
-    run_units(units, checkpoint, lambda level: ForkCrew(work, level, watched=watched), n_workers=2, memory=10**9)
+    run_units(units, checkpoint, lambda level: ForkedWorkers(work, level, watched=watched), n_workers=2, memory=10**9)
 """
 
 
@@ -418,7 +416,7 @@ def test_parents():
     assert parents(1) == [os.getppid()]
     assert parents(2)[0] == os.getppid()
     with pytest.raises(ProjectError, match="has ended"):
-        ForkCrew(lambda number: [], Level(1, 1), watched=[2**22 - 1])
+        ForkedWorkers(lambda number: [], Level(1, 1), watched=[2**22 - 1])
 
 
 def test_an_interruption_ends_the_workers_and_keeps_what_is_done(path):
@@ -452,8 +450,8 @@ def test_failures_of_one_kind_are_told_as_one(path):
     with pytest.raises(SearchError) as caught:
         check_failures(report.failed)
     lines = str(caught.value).split("\n")
-    assert lines[0] == "18 cells failed; the others are kept:"
-    assert lines[1] == "  t0 in outer fold 0, t0 in outer fold 1, t2 in outer fold 0 and 7 more: ValueError: odd: 0"
+    assert lines[0] == "9 units failed; the others are kept:"
+    assert lines[1] == "  t0/0; t0/1; t2/0; 7 more: ValueError: odd: 0"
     assert len(lines) == 3
     check_failures([])
 

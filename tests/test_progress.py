@@ -13,11 +13,11 @@ from rich.console import Console
 
 from cortax.cli.live import live_view, render
 from cortax.errors import ProjectError
-from cortax.grid.guarding.board import board_address, board_down, board_up
-from cortax.grid.guarding.processes import memory_of
-from cortax.grid.progress import Progress, Rate, Seen, note_progress, read_progress, see
+from cortax.workflow.build.progress import Progress, Rate, Seen, note_progress, read_progress, see
+from cortax.workflow.guarding.board import board_address, board_down, board_up
+from cortax.workflow.guarding.processes import memory_of
 
-HALF = Progress("demo", 20, n_ran=3, n_linked=7, job="tune/x/ridge", runs=True, n_cells=45, left=90.0, begun=100.0)
+HALF = Progress("demo", 20, n_ran=3, n_linked=7, job="tune/x/ridge", runs=True, n_units=45, left=90.0, begun=100.0)
 
 
 def drawn(seen, rate=0.0, now=130.0):
@@ -29,8 +29,8 @@ def drawn(seen, rate=0.0, now=130.0):
 @pytest.mark.parametrize(
     ("seen", "said"),
     [
-        (Seen(HALF, 12, 2_500_000_000), ["10/20 jobs: 3 ran, 7 linked, 10 left", "tune/x/ridge: 30 s, 12 of 45 cells"]),
-        (Seen(HALF, 12, 2_500_000_000), ["1.5 cells/s   about 1 min 0 s left   2.5 GB"]),
+        (Seen(HALF, 12, 2_500_000_000), ["10/20 jobs: 3 ran, 7 linked, 10 left", "tune/x/ridge: 30 s, 12 of 45 units"]),
+        (Seen(HALF, 12, 2_500_000_000), ["1.5 units/s   about 1 min 0 s left   2.5 GB"]),
         (Seen(Progress("demo", 4, n_linked=4), 0, 0), ["4/4 jobs: 0 ran, 4 linked, 0 left", "filing the results"]),
         (Seen(Progress("demo", 4, n_failed=1, n_skipped=2, job="x"), 0, 0), ["1 left, 1 FAILED, 2 not tried"]),
         (Seen(Progress("demo", 4, job="load"), 0, 0), ["looking which jobs are there"]),
@@ -77,16 +77,17 @@ def test_what_is_written_is_read_by_others_as_long_as_it_is_of_this_build(root):
 
 def test_a_build_that_cannot_write_goes_on(root):
     (root / ".cortax").rmdir()
+    (root / ".cortax").write_text("in the way")
     note_progress(root, HALF)
     assert read_progress(root, 0.0) is None
 
 
-def test_cells_are_those_of_the_newest_job_that_has_not_ended(root):
+def test_units_are_those_of_the_newest_job_that_has_not_ended(root):
     note_progress(root, HALF)
     for number in (1, 2):
         (root / f"workdirs/main/main-{number}").mkdir()
     (root / "workdirs/main/main-2/post.json").touch()
-    assert see(root, 0.0).cells == 0  # it has no checkpoint yet
+    assert see(root, 0.0).units == 0  # it has no checkpoint yet
 
 
 def test_the_rate_is_that_of_the_last_minute():

@@ -1,15 +1,15 @@
 """Digests of inputs notice what stock tools miss; records of outputs notice damage."""
 
 import os
-import sqlite3
+import shutil
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cortax.errors import InputError, ProjectError
-from cortax.provenance import outputs
+from cortax.provenance import files, outputs
 from cortax.provenance.files import DigestMemory, file_digest
 
 
@@ -30,17 +30,17 @@ def _age(path):
 
 def test_unchanged_files_are_read_once(settled, tmp_path, monkeypatch):
     monkeypatch.setattr("cortax.provenance.files.RACY_NS", -(10**12))
-    memory = DigestMemory(tmp_path / "memory.sqlite")
+    memory = DigestMemory(tmp_path / "memory.json")
     assert memory(settled) == file_digest(settled)
     memory.save()
-    again = DigestMemory(tmp_path / "memory.sqlite")
+    again = DigestMemory(tmp_path / "memory.json")
     assert again(settled) == file_digest(settled)
     assert again.n_read == 0
 
 
 def test_a_change_that_keeps_size_and_mtime_is_seen(settled, tmp_path, monkeypatch):
     monkeypatch.setattr("cortax.provenance.files.RACY_NS", -(10**12))
-    memory = DigestMemory(tmp_path / "memory.sqlite")
+    memory = DigestMemory(tmp_path / "memory.json")
     before = memory(settled)
     stat = settled.stat()
     time.sleep(0.02)
@@ -52,25 +52,44 @@ def test_a_change_that_keeps_size_and_mtime_is_seen(settled, tmp_path, monkeypat
 
 def test_a_file_changed_a_moment_ago_is_not_remembered(settled, tmp_path):
     settled.write_bytes(b"c" * 100)
-    memory = DigestMemory(tmp_path / "memory.sqlite")
+    memory = DigestMemory(tmp_path / "memory.json")
     memory(settled)
     memory(settled)
     assert memory.n_read == 2
 
 
-def test_a_damaged_memory_is_made_anew(settled, tmp_path):
-    (tmp_path / "memory.sqlite").write_bytes(b"not a database, and long enough to be taken for one" * 50)
-    memory = DigestMemory(tmp_path / "memory.sqlite")
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_a_memory_that_is_not_what_was_written_is_made_anew(settled, tmp_path, capsys, monkeypatch, data):
+    """One byte more, less or another, other JSON, a folder: never another digest, and never an end."""
+    monkeypatch.setattr(files, "RACY_NS", 0)
+    path = tmp_path / "memory"
+    shutil.rmtree(path, ignore_errors=True)
+    path.unlink(missing_ok=True)
+    good = DigestMemory(path)
+    good(settled)
+    good.save()
+    written = path.read_bytes()
+    place = data.draw(st.integers(0, len(written) - 1))
+    byte = data.draw(st.binary(min_size=0, max_size=2).filter(lambda byte: byte != written[place : place + 1]))
+    harm = data.draw(st.sampled_from(["bytes", "null", "[]", "{}", "", "folder"]))
+    if harm == "folder":
+        path.unlink()
+        path.mkdir()
+        (path / "x").write_text("")
+    else:
+        path.write_bytes(written[:place] + byte + written[place + 1 :] if harm == "bytes" else harm.encode())
+    memory = DigestMemory(path)
     assert memory(settled) == file_digest(settled)
+    assert memory.n_read == 1
+    assert "set aside" in capsys.readouterr().err
     memory.save()
-    with sqlite3.connect(tmp_path / "memory.sqlite") as database:
-        assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-    database.close()
+    assert path.read_bytes() == written
 
 
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(InputError, match=r"gone\.nii.*cannot be read"):
-        DigestMemory(tmp_path / "memory.sqlite")(tmp_path / "gone.nii")
+        DigestMemory(tmp_path / "memory.json")(tmp_path / "gone.nii")
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cortax.search.trees.racing import cannot_win, compare, is_worse, smooth, tree_counts
+from cortax.learning.search.trees.racing import cannot_win, compare, is_worse, smooth, tree_counts
 
 
 def accuracy_of(y):

@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
+from plain import search
 from sklearn.dummy import DummyClassifier
 from sklearn.feature_selection import SelectPercentile, VarianceThreshold, f_classif
 from sklearn.linear_model import ElasticNet, LinearRegression, LogisticRegression, Ridge
@@ -14,12 +15,12 @@ from sklearn.preprocessing import RobustScaler
 from sklearn.svm import SVC
 
 from cortax.errors import SearchError
-from cortax.folds import make_folds
-from cortax.search.cells import collect
-from cortax.search.pipelines import PIPELINES, PipelineKind, pipeline_kind
-from cortax.search.reference import search, search_cell
-from cortax.search.scoring import check_scorer
-from cortax.search.spaces import sample_configs
+from cortax.learning.folds import make_folds
+from cortax.learning.search.cells import Problem, collect
+from cortax.learning.search.pipelines import PIPELINES, PipelineKind, pipeline_kind
+from cortax.learning.search.reference import search_cell
+from cortax.learning.search.scoring import check_scorer
+from cortax.learning.search.spaces import sample_configs
 
 NAMES, TASKS = ["iq", "sex"], ["regression", "classification"]
 
@@ -40,9 +41,15 @@ def drawn(kind, n_configs, **space):
     return {task: sample_configs(kind, task, n_configs, seed=0, space=space) for task in TASKS}
 
 
-def run(kind, configs, X, Y, folds, **more):
-    arguments = {"kind": PIPELINES[kind], "configs_by_task": configs, "tasks": TASKS, "names": NAMES}
-    return search(X, Y, folds, **{**arguments, **more})
+def problem_of(kind, configs, X, Y, folds, **more):
+    """All targets, or of one task only those that have configurations."""
+    kept = [t for t, task in enumerate(TASKS) if task in configs]
+    tasks, names = (tuple(values[t] for t in kept) for values in (TASKS, NAMES))
+    return Problem(X, Y[:, kept], tasks, names, folds, kind, configs, **more)
+
+
+def run(kind, configs, X, Y, folds, cells=None, **more):
+    return search(problem_of(kind, configs, X, Y, folds, **more), PIPELINES[kind], cells)
 
 
 def plain_scores(estimator, grid, scoring, X, y, folds, outer):
@@ -60,15 +67,7 @@ def test_ridge_and_elastic_equal_grid_search():
     X, Y, folds = cohort()
     for kind, estimator in (("ridge", Ridge()), ("elastic", ElasticNet())):
         configs = drawn(kind, 6, alpha={"low": 1e-2, "high": 1e2, "log": True})["regression"]
-        found = search(
-            X,
-            Y[:, :1],
-            folds,
-            kind=PIPELINES[kind],
-            configs_by_task={"regression": configs},
-            tasks=["regression"],
-            names=["iq"],
-        )
+        found = run(kind, {"regression": configs}, X, Y, folds)
         for outer in range(folds.n_outer):
             expected = plain_scores(estimator, configs, "explained_variance", X, Y[:, 0], folds, outer)
             np.testing.assert_allclose(found.scores[0, outer], expected, rtol=0, atol=1e-10)
@@ -100,17 +99,8 @@ def test_everything_by_hand_with_confounds_missing_values_and_selection():
     X[:, 4] = np.nan
     confounds = rng.normal(size=(len(X), 2))
     config = {"C": 3.0, "gamma": 0.05, "class_weight": "balanced", "percentile": 60}
-    cell = search_cell(
-        X,
-        Y[:, 1],
-        folds,
-        1,
-        kind=PIPELINES["svm"],
-        task="classification",
-        configs=[config],
-        target="sex",
-        confounds=confounds,
-    )
+    problem = problem_of("svm", {"classification": [config]}, X, Y, folds, confounds=confounds)
+    cell = search_cell(problem, (0, 1), PIPELINES["svm"])
     known = ~np.isnan(Y[:, 1])
     for i in range(folds.n_inner):
         train, valid = (np.flatnonzero(known & ~folds.test[1] & m) for m in (~folds.valid[1, i], folds.valid[1, i]))
@@ -191,9 +181,8 @@ def test_a_failing_front_end_fails_all_configurations_once():
     X, Y, folds = cohort()
     rows = np.flatnonzero(folds.valid[0, 0])
     X[rows[0], 2] = np.inf
-    cell = search_cell(
-        X, Y[:, 0], folds, 0, kind=PIPELINES["ridge"], task="regression", configs=[{"alpha": 1.0}] * 2, target="iq"
-    )
+    problem = problem_of("ridge", {"regression": [{"alpha": 1.0}] * 2}, X, Y, folds)
+    cell = search_cell(problem, (0, 0), PIPELINES["ridge"])
     assert [f["config"] for f in cell.failures] == [-1] * 3
     assert "infinity" in cell.failures[0]["message"]
     assert np.isnan(cell.scores).all()
@@ -227,9 +216,8 @@ def test_other_warnings_are_not_swallowed():
 
     X, Y, folds = cohort()
     kind = PipelineKind("noisy", {"classification": lambda config, seed: Noisy()})
-    arguments = {"kind": kind, "task": "classification", "configs": [{}], "target": "sex"}
     # In these tests a warning is an error, and an error of a fit is a failure.
-    cell = search_cell(X, Y[:, 1], folds, 0, **arguments)
+    cell = search_cell(problem_of("noisy", {"classification": [{}]}, X, Y, folds), (0, 0), kind)
     assert [f["message"] for f in cell.failures] == ["look here"] * 3
 
 
@@ -242,19 +230,20 @@ def test_memory_errors_are_left_to_the_caller(error):
     X, Y, folds = cohort()
     kind = PipelineKind("greedy", {"classification": lambda config, seed: Greedy()})
     with pytest.raises(MemoryError):
-        search_cell(X, Y[:, 1], folds, 0, kind=kind, task="classification", configs=[{}], target="sex")
+        search_cell(problem_of("greedy", {"classification": [{}]}, X, Y, folds), (0, 0), kind)
 
 
 def test_a_users_estimator_and_scorer():
     X, Y, folds = cohort()
     kind = pipeline_kind("sklearn", {"regression": "sklearn.linear_model:LinearRegression"}, name="ols")
-    arguments = {"kind": kind, "task": "regression", "configs": [{}], "target": "iq"}
-    cell = search_cell(X, Y[:, 0], folds, 0, **arguments)
+    configs = {"regression": [{}]}
+    cell = search_cell(problem_of("ols", configs, X, Y, folds), (0, 0), kind)
     known = ~np.isnan(Y[:, 0]) & ~folds.test[0]
     train, valid = known & ~folds.valid[0, 0], known & folds.valid[0, 0]
     expected = LinearRegression().fit(X[train], Y[train, 0]).predict(X[valid])
     assert cell.scores[0, 0] == pytest.approx(explained_variance_score(Y[valid, 0], expected), abs=1e-5)
-    by_error = search_cell(X, Y[:, 0], folds, 0, scorer="neg_mean_squared_error", **arguments)
+    scorers = {"regression": "neg_mean_squared_error"}
+    by_error = search_cell(problem_of("ols", configs, X, Y, folds, scorers=scorers), (0, 0), kind)
     assert by_error.scores.max() < 0 < cell.scores.max()
 
 
@@ -263,14 +252,10 @@ def test_bad_input():
     configs = drawn("ridge", 1)
     with pytest.raises(SearchError, match=r"regions have shape \(89, 6\); the folds are of 90 subjects"):
         run("ridge", configs, X[1:], Y, folds)
-    with pytest.raises(SearchError, match=r"targets have shape \(90, 1\), 2 names and 2 tasks"):
-        run("ridge", configs, X, Y[:, :1], folds)
-    with pytest.raises(SearchError, match="no configuration for task 'classification'"):
-        run("ridge", {"regression": [{}]}, X, Y, folds)
     with pytest.raises(SearchError, match=r"confounds must be of shape \(90, n_confounds\); got \(90,\)"):
         run("ridge", configs, X, Y, folds, confounds=np.zeros(90))
     with pytest.raises(SearchError, match=r"scorer of 'regression': got 'r3'.*did you mean 'r2'"):
-        run("ridge", configs, X, Y, folds, scorers={"regression": "r3"})
+        run("ridge", configs, X, Y, folds, scorers={"regression": "r3", "classification": "f1"})
     with pytest.raises(SearchError, match=r"pipeline 'ridge', regression, configuration .*'alhpa'"):
         run("ridge", {**configs, "regression": [{"alhpa": 1}]}, X, Y, folds)
     assert callable(check_scorer("r2", "regression"))
@@ -280,16 +265,7 @@ def test_cells_collect_in_any_order():
     X, Y, folds = cohort()
     configs = drawn("ridge", 2)
     done = {
-        (t, outer): search_cell(
-            X,
-            Y[:, t],
-            folds,
-            outer,
-            kind=PIPELINES["ridge"],
-            task=TASKS[t],
-            configs=configs[TASKS[t]],
-            target=NAMES[t],
-        )
+        (t, outer): search_cell(problem_of("ridge", configs, X, Y, folds), (t, outer), PIPELINES["ridge"])
         for t in (1, 0)
         for outer in (2, 0, 1)
     }

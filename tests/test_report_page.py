@@ -13,13 +13,15 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_study import MadeStudy
+from made_study import MadeStudy, page_sections
 
 from cortax.errors import ProjectError
-from cortax.report.blocks import Choice, Figure, Section, Sheet, html_table, job_link, sheet_data, small_table
+from cortax.report.blocks import Choice, Figure, PageSection, Sheet, html_table, job_link, sheet_data, small_table
 from cortax.report.figures import as_svg, log_axis, marks_of, new_figure
-from cortax.report.page import SECTIONS, make_sections, render
-from cortax.report.sections.brains import _parcellations
+from cortax.report.page import render
+from cortax.workloads.regions.report import SECTIONS
+from cortax.workloads.regions.report.brains import _parcellations
+from cortax.workloads.regions.report.material import Material
 
 ORDER = (
     *("study", "scores", "scaling", "strategies", "comparisons"),
@@ -28,20 +30,30 @@ ORDER = (
 
 
 @pytest.fixture(scope="module")
-def material(tmp_path_factory):
+def made(tmp_path_factory):
     made = MadeStudy(tmp_path_factory.mktemp("made")).build()
     made.check()
     return made
 
 
 @pytest.fixture(scope="module")
-def sections(material):
-    return make_sections(material)
+def jobs(made):
+    return {job.name: job for job in made.jobs}
 
 
 @pytest.fixture(scope="module")
-def page(material, sections):
-    return render(material.title, simulated=True, sections=sections, study="made")
+def material(made):
+    return Material(made)
+
+
+@pytest.fixture(scope="module")
+def sections(made):
+    return page_sections(made)
+
+
+@pytest.fixture(scope="module")
+def page(made, sections):
+    return render(made.title, simulated=True, sections=sections, study="made")
 
 
 class Tags(HTMLParser):
@@ -71,17 +83,17 @@ def table_of(sheet):
 
 def test_every_section_is_there_in_order(sections):
     assert tuple(section.name for section in sections) == ORDER
-    assert len(SECTIONS) == len(ORDER)
+    assert len(SECTIONS) == len(ORDER) - 1, "what work took is on the page of every workload"
 
 
 def test_a_study_without_analyses_has_fewer_sections(tmp_path):
     made = MadeStudy(tmp_path, parcellations={"one": 50}, pipelines=("ridge",), analyses=False).build()
-    names = [section.name for section in make_sections(made)]
+    names = [section.name for section in page_sections(made)]
     assert names == ["study", "scores", "brains", "predictions", "searches", "work"]
 
 
-def test_the_same_jobs_make_the_same_bytes(material, page):
-    assert render(material.title, simulated=True, sections=make_sections(material), study="made") == page
+def test_the_same_jobs_make_the_same_bytes(made, page):
+    assert render(made.title, simulated=True, sections=page_sections(made), study="made") == page
 
 
 def test_simulated_data_are_in_the_title():
@@ -133,15 +145,15 @@ def test_pictures_can_be_read_without_being_seen(page):
     assert all(attributes["scope"] == "col" for attributes in tags.of("th"))
 
 
-def test_every_number_leads_to_the_job_that_made_it(material, sections, page):
-    ids = {job.id for job in material.jobs.values()}
+def test_every_number_leads_to_the_job_that_made_it(jobs, sections, page):
+    ids = {job.id for job in jobs.values()}
     linked = set(re.findall(r'class="job" href="/job/([^"]+)"', page))
     for sheet in sheets(sections):
         for column in sheet.jobs.values():
             linked |= set(sheet.frame[column])
     assert linked <= ids
-    assert material.jobs["evaluate/coarse/ridge"].id in linked
-    assert {material.jobs[name].id for name in ("scaling", "compare", "permutation-tests")} <= linked
+    assert jobs["evaluate/coarse/ridge"].id in linked
+    assert {jobs[name].id for name in ("scaling", "compare", "permutation-tests")} <= linked
 
 
 def test_the_best_of_each_target_is_the_best(material, sections):
@@ -169,8 +181,8 @@ def test_gains_of_strategies(material, sections):
         assert row["gain over the best"] == pytest.approx(own - max(singles))
 
 
-def test_scaling_says_the_slope_that_the_analysis_found(material, sections):
-    report = json.loads((material.jobs["scaling"].folder / "scaling.json").read_text())
+def test_scaling_says_the_slope_that_the_analysis_found(jobs, sections):
+    report = json.loads((jobs["scaling"].folder / "scaling.json").read_text())
     choice = next(block for block in sections[2].blocks if isinstance(block, Choice) and block.name == "ranks")
     captions = dict(choice.figures)
     fit = next(fit for fit in report["fits"] if fit["pipeline"] == "ridge" and fit["group"] == "single")
@@ -192,7 +204,7 @@ def test_the_null_is_drawn_with_what_was_observed(sections):
 
 def test_a_damaged_job_is_not_reported(tmp_path):
     made = MadeStudy(tmp_path, analyses=False).build()
-    path = made.jobs["scores"].folder / "scores.parquet"
+    path = made.one("scores").folder / "scores.parquet"
     path.write_bytes(path.read_bytes()[:-1] + b"!")
     with pytest.raises(ProjectError, match=r"scores\.parquet has other bytes"):
         made.check()
@@ -267,12 +279,14 @@ def test_log_axes_show_everything_and_have_ticks_that_fit(values):
     assert len(ticks) >= 1 or high < 3 * low
 
 
-def test_pictures_that_have_no_room_are_linked(material, monkeypatch):
-    from cortax.brains.gallery import open_pictures
+def test_pictures_that_have_no_room_are_linked(jobs, monkeypatch):
+    from cortax.brain.pictures.gallery import open_pictures
 
-    jobs = {name: material.jobs[f"picture/{name}"] for name in ("coarse", "middle", "fine")}
+    jobs = {name: jobs[f"picture/{name}"] for name in ("coarse", "middle", "fine")}
     galleries = {name: open_pictures(job.folder) for name, job in jobs.items()}
-    monkeypatch.setattr("cortax.report.sections.brains.MAX_BYTES", 2 * len(galleries["coarse"].pictures[0].data))
+    monkeypatch.setattr(
+        "cortax.workloads.regions.report.brains.MAX_BYTES", 2 * len(galleries["coarse"].pictures[0].data)
+    )
     shown, more = _parcellations(galleries, jobs)
     assert [title for title, _ in shown.figures] == ["coarse", "middle"]
     assert job_link(jobs["fine"].id, "fine") in more.markup
@@ -280,7 +294,7 @@ def test_pictures_that_have_no_room_are_linked(material, monkeypatch):
 
 def test_a_figure_of_a_choice_is_shown_in_print_with_its_title():
     figures = (("one <x>", Figure("<svg></svg>", "caption")), ("two", Figure("<svg></svg>", "caption")))
-    text = render("t", simulated=False, sections=[Section("s", "S", (Choice("c", "label", figures),))], study="s")
+    text = render("t", simulated=False, sections=[PageSection("s", "S", (Choice("c", "label", figures),))], study="s")
     assert "<h3>one &lt;x&gt;</h3>" in text
     assert [text.count(shown) for shown in ('class="option"', 'class="option away"')] == [1, 1]
     assert "<noscript><style>.option.away { display: block; }</style></noscript>" in text
@@ -288,7 +302,7 @@ def test_a_figure_of_a_choice_is_shown_in_print_with_its_title():
 
 
 def test_values_of_any_kind_are_counted():
-    from cortax.report.sections.searches import _spread
+    from cortax.workloads.regions.report.searches import _spread
 
     configs = [
         {"layers": [8, 8], "weight": None, "rate": 0.1, "depth": None},

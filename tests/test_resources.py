@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from cortax.errors import ProjectError
-from cortax.grid.work.settings import Settings, machine_memory, parse_size, read_settings, save_settings
+from cortax.workflow.work.settings import Settings, machine_memory, parse_size, read_settings, save_settings
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_files_that_cannot_be_read(tmp_path):
 
 
 def test_an_address_at_which_nobody_listens(tmp_path, monkeypatch):
-    monkeypatch.setattr("cortax.grid.work.settings.check_engine", lambda name: None)  # whatever is installed here
+    monkeypatch.setattr("cortax.workflow.work.settings.check_backend", lambda name: None)  # whatever is installed here
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"tcp://127.0.0.1:{free.getsockname()[1]}"

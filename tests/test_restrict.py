@@ -3,15 +3,17 @@
 import pytest
 
 from cortax.errors import StudyError
-from cortax.grid.planning.jobspec import JobSpec
-from cortax.grid.planning.restrict import parse_restriction, restrict
+from cortax.workflow.plan.jobspec import JobSpec
+from cortax.workflow.plan.restrict import parse_restriction, restrict
+from cortax.workloads.regions import workload
 
 
 def model(method, regions, pipeline, targets=("age", "sex"), fold=None, needs=None):
     end = "" if fold is None else f"@{fold}"
     name = f"{method}/{regions}/{pipeline}{end}"
-    about = {"parcellation": regions, "pipeline": pipeline, "targets": list(targets), "fold": fold}
-    return JobSpec(name, method, {}, needs or {"regions": f"parcellate/{regions}", "split": "split"}, about=about)
+    key = {"parcellation": regions, "pipeline": pipeline} | ({} if fold is None else {"fold": fold})
+    needs = needs or {"regions": f"parcellate/{regions}", "split": "split"}
+    return JobSpec(name, method, {}, needs, key=key, covers={"target": list(targets)})
 
 
 def grid():
@@ -20,17 +22,22 @@ def grid():
     specs += [JobSpec("split", "split", {}, {"subjects": ["load"]})]
     for pipeline in ("elastic", "lgbm"):
         specs.append(model("tune", "dk", pipeline))
-        specs += [model("tune", "schaefer-100", pipeline, fold=fold) for fold in range(3)]
+        specs += [model("tune", "schaefer-100", pipeline, fold=fold) for fold in "012"]
     for spec in [spec for spec in specs if spec.method == "tune"]:
-        about = spec.about
         needs = {"tune": spec.name, "split": "split"}
-        specs.append(model("evaluate", about["parcellation"], about["pipeline"], fold=about["fold"], needs=needs))
+        specs.append(
+            model("evaluate", spec.key["parcellation"], spec.key["pipeline"], fold=spec.key.get("fold"), needs=needs)
+        )
     specs.append(JobSpec("collect/schaefer-100/lgbm", "collect", {}, {"evaluate": ["evaluate/schaefer-100/lgbm@0"]}))
     return [*specs, JobSpec("scores", "scores", {}, {"evaluate": ["collect/schaefer-100/lgbm"]})]
 
 
+def narrowed(specs, text):
+    return restrict(specs, parse_restriction(text), axes=workload.axes, narrowed=workload.narrowed)
+
+
 def names(text):
-    return [spec.name for spec in restrict(grid(), parse_restriction(text))]
+    return [spec.name for spec in narrowed(grid(), text)]
 
 
 def test_no_restriction_is_everything():
@@ -73,4 +80,10 @@ def test_what_meets_nothing_is_said(text, said):
 def test_a_combination_that_meets_nothing_is_said():
     specs = [spec for spec in grid() if spec.name != "tune/dk/lgbm" and spec.name != "evaluate/dk/lgbm"]
     with pytest.raises(StudyError, match="no job meets all of"):
-        restrict(specs, parse_restriction("parcellation=dk,pipeline=lgbm"))
+        narrowed(specs, "parcellation=dk,pipeline=lgbm")
+
+
+def test_an_axis_that_no_job_has_a_value_of_is_said():
+    specs = [spec for spec in grid() if "fold" not in spec.key]
+    with pytest.raises(StudyError, match="--restrict fold=1: no job is of one fold: they are of all together"):
+        narrowed(specs, "fold=1")

@@ -13,18 +13,20 @@ from scipy.stats import ks_2samp, linregress
 from typer.testing import CliRunner
 
 from cortax import cli
-from cortax.data.regions import save_regions
-from cortax.data.spaces import SPACES
+from cortax.brain.data.spaces import SPACES
+from cortax.brain.parcellation.atlas import Atlas, hard_weights, save_atlas
+from cortax.cli.app import add_workload_commands
 from cortax.errors import CortaxError, InputError, ProjectError
-from cortax.grid.planning.plan import plan
-from cortax.intervals import bootstrap_weights
-from cortax.parcellation.atlas import Atlas, hard_weights, save_atlas
+from cortax.learning.predictions import bootstrap_weights
+from cortax.learning.regions import save_regions
+from cortax.learning.scaling import analyse, fit_power_law, read_rank_table, select_region
+from cortax.learning.scaling.ranks import mean_ranks, rank_targets, score_matrix
 from cortax.provenance import outputs
 from cortax.provenance.files import file_digest
-from cortax.scaling import analyse, fit_power_law, read_rank_table, select_region
-from cortax.scaling.ranks import mean_ranks, rank_targets, score_matrix
-from cortax.scaling.sizes import describe
-from cortax.study import Study
+from cortax.workflow.workload import Planning
+from cortax.workloads.regions.plan.plan import regions_jobs
+from cortax.workloads.regions.sizes import describe
+from cortax.workloads.regions.study.study import RegionsStudy
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -421,7 +423,7 @@ def study(**more):
         "scaling": {"types": {"made": ["ward-*", "ico"]}},
         "report": {"enabled": False},
     }
-    return Study.model_validate(content | more)
+    return RegionsStudy.model_validate(content | more)
 
 
 @pytest.fixture(scope="module")
@@ -437,7 +439,7 @@ def root(tmp_path_factory):
 
 
 def test_the_job_of_the_analysis(root):
-    job = plan(study(), root, file_digest)[-1]
+    job = regions_jobs(study(), Planning(root, file_digest))[-1]
     assert (job.name, job.method, job.links) == ("scaling", "scaling", ("scaling.json", "ranks.parquet"))
     assert job.options["types"] == {
         "soft": "existing",
@@ -452,7 +454,7 @@ def test_the_job_of_the_analysis(root):
     left = job.without({"parcellate/ico"})
     assert left.options["parcellations"] == ["soft", "grown", "ward-9", "dkt"]
     assert job.without({"scores"}) is None
-    assert "scaling" not in [spec.name for spec in plan(study(scaling=None), root, file_digest)]
+    assert "scaling" not in [spec.name for spec in regions_jobs(study(scaling=None), Planning(root, file_digest))]
 
 
 def test_the_members_of_ensembles_are_named(root):
@@ -463,7 +465,7 @@ def test_the_members_of_ensembles_are_named(root):
     ensemble = {"parcellations": ["*"], "pipelines": ["ridge"], "strategies": ["voted", "grid"], "n_members": [2]}
     other = {"parcellations": ["*"], "strategies": ["voted"], "n_members": [2, 3]}
     asked = study(pipelines=pipelines, ensembles={"first": ensemble, "any": other})
-    found = plan(asked, root, file_digest)[-1].options["ensembles"]
+    found = regions_jobs(asked, Planning(root, file_digest))[-1].options["ensembles"]
     members = ["soft", "grown"]
     assert found["first/voted-2"] == {"members": members, "strategy": "voted"}
     assert found["first/grid-2"] == {"members": members, "strategy": "grid"}
@@ -473,7 +475,7 @@ def test_the_members_of_ensembles_are_named(root):
 
 def test_another_metric_can_be_ranked_by(root):
     asked = {"metrics": {"regression": "mean_squared_error"}, "sizes": {"dkt": 1}}
-    options = plan(study(scaling=asked), root, file_digest)[-1].options
+    options = regions_jobs(study(scaling=asked), Planning(root, file_digest))[-1].options
     assert options["metrics"] == {"fluid": "mean_squared_error", "sex": "roc_auc"}
     assert options["sizes"] == {"dkt": 1}
 
@@ -508,6 +510,7 @@ ROWS = pd.DataFrame(
 
 
 def run(*arguments):
+    add_workload_commands(cli.app)
     return CliRunner().invoke(cli.app, ["scaling", *map(str, arguments)])
 
 

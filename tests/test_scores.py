@@ -1,5 +1,8 @@
 """Tests of the reported metrics and their intervals."""
 
+from functools import partial
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,8 +11,10 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 
 from cortax.errors import SearchError
-from cortax.intervals import COLUMNS, bootstrap_weights, score_table, score_targets
-from cortax.scores import METRICS, get_metric
+from cortax.learning.cohort import Targets
+from cortax.learning.formulas import Resamples
+from cortax.learning.predictions import COLUMNS, Scoring, bootstrap_weights, score_table, score_targets
+from cortax.learning.scores import METRICS, default_rope, get_metric, metric_sign
 
 REGRESSION = {
     "r2": sk.r2_score,
@@ -28,7 +33,10 @@ CLASSIFICATION = {
     "matthews_corrcoef": sk.matthews_corrcoef,
     "balanced_accuracy": sk.balanced_accuracy_score,
     "accuracy": sk.accuracy_score,
+    "f1_macro": partial(sk.f1_score, average="macro"),
+    "log_loss": sk.log_loss,
 }
+ORDINAL = {"cohen_kappa": partial(sk.cohen_kappa_score, weights="quadratic")}
 
 
 def cohort(seed, n=120, repeats=1, folds=4):
@@ -44,8 +52,27 @@ def cohort(seed, n=120, repeats=1, folds=4):
 
 
 def test_every_metric_has_an_oracle():
-    assert set(METRICS) == {*REGRESSION, *CLASSIFICATION}
+    assert set(METRICS) == {*REGRESSION, *CLASSIFICATION, *ORDINAL}
     assert all(name == metric.name for name, metric in METRICS.items())
+
+
+@pytest.mark.parametrize("name", sorted(METRICS))
+def test_units_are_what_the_target_is_measured_in(name):
+    rng = np.random.default_rng(0)
+    metric, everyone = METRICS[name], Resamples(np.ones((1, 50)))
+    if metric.tasks != ("regression",):
+        assert (metric.units, metric.rope) == ("", 0.01)
+        return
+    y, predicted = rng.normal(size=(2, 50)) + 3
+    scaled = metric.formula(1000 * y, 1000 * predicted, everyone) / metric.formula(y, predicted, everyone)
+    assert scaled == pytest.approx({"": 1, "target": 1e3, "target^2": 1e6}[metric.units])
+    # 0.01 in the units of a target may be nothing or everything.
+    assert (metric.rope is None) == bool(metric.units)
+
+
+def test_a_scorer_has_its_sign_and_no_region_of_its_own():
+    assert [metric_sign(name) for name in ("r2", "brier_score", "neg_max_error")] == [1, -1, 1]
+    assert [default_rope(name) for name in ("r2", "mean_absolute_error", "neg_max_error")] == [0.01, 0, 0]
 
 
 @pytest.mark.parametrize("name", sorted(METRICS))
@@ -56,15 +83,15 @@ def test_all_resamples_equal_scikit_learn_with_sample_weight(name, seed, decimal
     n = 24
     weights = rng.integers(0, 4, size=(6, n)).astype(float)
     weights[:, :4] = 1  # both classes and two values are in every resample
-    if METRICS[name].task == "regression":
+    if METRICS[name].tasks == ("regression",):
         y = rng.normal(size=n) + offset
         given_, oracle = np.round(y + rng.normal(size=n), decimals), REGRESSION[name]
     else:
         y = np.r_[0, 1, 0, 1, rng.integers(0, 2, n - 4)].astype(float)
         given_ = np.round(rng.uniform(size=n), decimals)  # one decimal: many ties
         given_ = (given_ > 0.5).astype(float) if METRICS[name].needs == "label" else given_
-        oracle = CLASSIFICATION[name]
-    found = METRICS[name].function(y, given_, weights)
+        oracle = {**CLASSIFICATION, **ORDINAL}[name]
+    found = METRICS[name].formula(y, given_, Resamples(weights))
     expected = [oracle(y[w > 0], given_[w > 0], sample_weight=w[w > 0]) for w in weights]
     np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-10)
 
@@ -73,22 +100,22 @@ def test_all_resamples_equal_scikit_learn_with_sample_weight(name, seed, decimal
 @pytest.mark.parametrize("predicted", [[0.5, 0.5, 0.5], [0.4, 0.5, 0.6]])
 def test_a_constant_target_scores_as_in_scikit_learn(name, predicted):
     y, p = np.array([0.5, 0.5, 0.5]), np.array(predicted)
-    assert METRICS[name].function(y, p, np.ones((1, 3)))[0] == REGRESSION[name](y, p)
+    assert METRICS[name].formula(y, p, Resamples(np.ones((1, 3))))[0] == REGRESSION[name](y, p)
 
 
 def test_stated_values_of_constant_predictions():
     y, same = np.array([0.0, 1.0, 1.0]), np.full(3, 0.3)
-    one = np.ones((1, 3))
-    assert METRICS["pearson_r"].function(y, same, one) == 0
-    assert METRICS["matthews_corrcoef"].function(y, np.ones(3), one) == 0
-    assert METRICS["roc_auc"].function(y, same, one) == 0.5
-    assert METRICS["balanced_accuracy"].function(y, np.ones(3), one) == 0.5
+    one = Resamples(np.ones((1, 3)))
+    assert METRICS["pearson_r"].formula(y, same, one) == 0
+    assert METRICS["matthews_corrcoef"].formula(y, np.ones(3), one) == 0
+    assert METRICS["roc_auc"].formula(y, same, one) == 0.5
+    assert METRICS["balanced_accuracy"].formula(y, np.ones(3), one) == 0.5
 
 
 @pytest.mark.parametrize("name", ["roc_auc", "average_precision", "matthews_corrcoef", "balanced_accuracy"])
 def test_one_class_is_undefined(name):
     weights = np.array([[1.0, 1, 1, 1], [1, 1, 0, 0], [0, 0, 1, 1], [0, 0, 0, 0]])
-    found = METRICS[name].function(np.array([0.0, 0, 1, 1]), np.array([0.0, 1, 0, 1]), weights)
+    found = METRICS[name].formula(np.array([0.0, 0, 1, 1]), np.array([0.0, 1, 0, 1]), Resamples(weights))
     assert np.isnan(found).tolist() == [False, True, True, True]
 
 
@@ -254,7 +281,7 @@ def test_wrong_inputs_are_refused():
         score_table(np.tile(y, (3, 1)), y, tests, groups, ["r2"])
     with pytest.raises(SearchError, match=r"groups \(119,\) must be of shape \(120,\)"):
         score_table(y, y, tests, groups[:-1], ["r2"])
-    with pytest.raises(SearchError, match=r"'sex': classes must be 0 and 1, got \[2.0\]"):
+    with pytest.raises(SearchError, match=r"'sex': classes must be 0 and 1, .*; got \[2.0\]"):
         score_table(y, np.full(120, 2.0), tests, groups, ["roc_auc"], label=y, target="sex")
     with pytest.raises(SearchError, match="between 0 and 1, got 95"):
         score_table(y, y, tests, groups, ["r2"], confidence=95)
@@ -283,17 +310,10 @@ def test_all_targets_are_scored_each_by_the_metrics_of_its_task():
     predictions = np.stack([guess, probability])[None]
     labels = np.stack([np.full(len(y), np.nan), label])[None]
     common = {"n_bootstrap": 10, "confidence": 0.9, "seed": 4}
-    table = score_targets(
-        predictions,
-        labels,
-        np.column_stack([score, y]),
-        tests,
-        groups,
-        names=["fluid", "sex"],
-        tasks=["regression", "classification"],
-        metrics={"regression": ["r2", "pearson_r"], "classification": ["roc_auc"]},
-        **common,
-    )
+    targets = Targets(np.column_stack([score, y]), ("fluid", "sex"), ("regression", "classification"))
+    metrics = {"regression": ["r2", "pearson_r"], "classification": ["roc_auc"]}
+    found = SimpleNamespace(predictions=predictions, labels=labels, probabilities={})
+    table = score_targets(found, targets, tests, groups, Scoring(metrics, **common))
     one = score_table(guess, score, tests, groups, ["r2", "pearson_r"], target="fluid", **common)
     two = score_table(probability, y, tests, groups, ["roc_auc"], label=label, target="sex", **common)
     pd.testing.assert_frame_equal(table, pd.concat([one, two], ignore_index=True), check_exact=True)

@@ -8,7 +8,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.metrics import get_scorer
 
 from cortax.errors import SearchError
-from cortax.search.scoring import _FAST, check_scorer, score_decisions
+from cortax.learning.search.scoring import _FAST, check_scorer, score_decisions
 
 
 class Values(RegressorMixin, BaseEstimator):

@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from cortax.grid.engines.scratch import Scratch, abandoned, clear_scratch, engines_folder
-from cortax.grid.guarding.faults import engine_faults
-from cortax.grid.guarding.quarantine import Quarantine
+from cortax.workflow.guarding.faults import engine_faults
+from cortax.workflow.guarding.quarantine import Quarantine
+from cortax.workflow.work.scratch import Scratch, abandoned, backends_folder, clear_scratch
 
 OWNER = """
 import json, multiprocessing, subprocess, sys, time
 from pathlib import Path
-from cortax.grid.engines.scratch import Scratch
+from cortax.workflow.work.scratch import Scratch
 
 if __name__ == "__main__":
     scratch = Scratch(Path(sys.argv[1]), sys.argv[2])
@@ -135,10 +135,10 @@ def test_only_semaphores_since_it_was_made_are_noted(tmp_path):
 
 
 def test_the_doctor_tells_and_mends(tmp_path):
-    path = engines_folder(tmp_path) / f"slurm-999999999-1-0-{os.uname().nodename}"
+    path = backends_folder(tmp_path) / f"slurm-999999999-1-0-{os.uname().nodename}"
     path.mkdir(parents=True)
     (fault,) = engine_faults(tmp_path)
-    assert path.name in fault.found
+    assert path.name in fault.problem
     fault.mend(Quarantine(tmp_path))
     assert list(engine_faults(tmp_path)) == []
     assert not path.exists()

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.feature_selection import SelectPercentile, VarianceThreshold, f_classif, f_regression
 
-from cortax.search import selection
+from cortax.learning.search import selection
+from cortax.learning.search.pipelines import PIPELINES, make_back
 
 TESTS = {"regression": f_regression, "classification": f_classif}
 
@@ -26,7 +27,14 @@ def sklearn_keeps(X, y, task, percentile):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         select = SelectPercentile(TESTS[task], percentile=percentile)
-        return select.fit(X, y if task == "regression" else y.astype(int)).get_support()
+        select.fit(X, y if task == "regression" else y.astype(int))
+        mask = select.get_support()
+    # Of few columns a small share is none; then the best one is kept.
+    return (
+        mask
+        if mask.any() or percentile == 0
+        else np.arange(len(mask)) == np.argmax(np.nan_to_num(select.scores_, nan=-np.inf))
+    )
 
 
 def assert_keeps_the_same(X, Y, task, percentiles):
@@ -108,3 +116,15 @@ def test_constant_columns_go(value):
     assert not expected[1]
     assert expected[3]
     assert not selection.varying(X[:1]).any()
+
+
+@pytest.mark.parametrize("task", TESTS)
+@pytest.mark.parametrize("n_columns", [1, 2, 5])
+@pytest.mark.parametrize("percentile", [0.01, 1, 10])
+def test_at_least_one_column_is_kept(task, n_columns, percentile):
+    X, Y = some_data(30, n_columns, task, 4)
+    back = make_back(PIPELINES["svm"], task, {"percentile": percentile}, seed=0)
+    back.fit(X, Y[:, 0] if task == "regression" else Y[:, 0].astype(int))
+    kept = back.named_steps["select"].get_support()
+    assert kept.sum() == 1
+    np.testing.assert_array_equal(selection.selectors(X, Y, task)[0].keep(percentile), kept)

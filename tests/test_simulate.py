@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cortax.data import simulate as module
-from cortax.data.simulate import DAMAGE, MARKER, TRAITS, simulate
+from cortax.brain.data import simulate as module
+from cortax.brain.data.simulate import DAMAGE, MARKER, TRAITS, simulate
 from cortax.errors import InputError
-from cortax.study import read_study
+from cortax.workflow.workload import read_study
 
 N = 24
 
@@ -210,7 +210,7 @@ def test_too_few_subjects_are_refused(tmp_path):
 
 
 def test_the_demonstration_asks_for_what_is_simulated(cohort, table):
-    study = read_study(Path(module.__file__).parents[2] / "studies" / "demo.toml")
+    study = read_study(Path(__file__).parents[1] / "studies" / "demo.toml")
     assert study.simulated
     assert set(study.targets) == {*(trait.name for trait in TRAITS), "sex"}
     assert {study.phenotypes.group, study.phenotypes.site, *study.phenotypes.confounds} <= set(table.columns)

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cortax.errors import SearchError
-from cortax.search.choose import choose, complexity
-from cortax.search.pipelines import PIPELINES, make, pipeline_kind
-from cortax.search.spaces import SPACES, check_configs, content_seed, sample_configs, search_space
+from cortax.learning.search.choose import check_rule, choose, complexity
+from cortax.learning.search.pipelines import PIPELINES, make, pipeline_kind
+from cortax.learning.search.spaces import SPACES, content_seed, sample_configs, search_space
 
 
 @pytest.mark.parametrize(("kind", "task"), sorted(SPACES))
@@ -90,22 +90,13 @@ def test_bad_spaces(space, message):
         search_space("ridge", "regression", space)
 
 
-def test_bad_kinds_tasks_and_configs():
+def test_bad_kinds_tasks_and_numbers():
     with pytest.raises(SearchError, match=r"kind: got 'rigde'.*did you mean 'ridge'"):
         search_space("rigde", "regression")
     with pytest.raises(SearchError, match="task: got 'ranking'"):
         search_space("ridge", "ranking")
     with pytest.raises(SearchError, match="n_configs of 'ridge' must be at least 1; got 0"):
         sample_configs("ridge", "regression", 0, seed=0)
-    with pytest.raises(SearchError, match="list is empty"):
-        check_configs([], "ridge")
-    with pytest.raises(SearchError, match="number 1: must be a table; got 3"):
-        check_configs([{"alpha": 1}, 3], "ridge")
-    with pytest.raises(SearchError, match=r"number 0, key 'alpha': got \[1\]"):
-        check_configs([{"alpha": [1]}], "ridge")
-    with pytest.raises(SearchError, match="configs of 'lgbm', number 0: got 'leaves'"):
-        check_configs([{"leaves": 3}], "lgbm")
-    assert check_configs([{"l1_ratio": 0.5, "alpha": 1}], "elastic") == [{"alpha": 1, "l1_ratio": 0.5}]
 
 
 def test_a_space_may_hold_the_other_tasks_parameters():
@@ -139,7 +130,7 @@ def test_users_own_estimators():
 def test_best_takes_the_first_of_equals_and_no_failed_one():
     scores = np.array([[0.1, 0.2], [np.nan, 0.9], [0.25, 0.25], [0.0, 0.5]])
     assert choose(scores) == 2
-    assert choose(np.stack([scores, scores[::-1]])[None]).tolist() == [[2, 0]]
+    assert choose(scores[::-1]) == 0
 
 
 def test_one_standard_error_takes_the_simplest_of_the_near():
@@ -152,10 +143,9 @@ def test_one_standard_error_takes_the_simplest_of_the_near():
 
 
 def test_choice_of_nothing():
-    scores = np.zeros((2, 3, 4, 2))
-    scores[1, 2, :, 0] = np.nan
-    with pytest.raises(SearchError, match="target 'iq', outer fold 2: every configuration failed"):
-        choose(scores, names=["age", "iq"])
+    scores = np.zeros((4, 2))
+    with pytest.raises(SearchError, match="every configuration failed"):
+        choose(np.full((4, 2), np.nan))
     with pytest.raises(SearchError, match=r"rule: got 'bets'.*did you mean 'best'"):
         choose(scores, rule="bets")
     with pytest.raises(SearchError, match="needs a rank for each of 4 configurations"):
@@ -165,15 +155,26 @@ def test_choice_of_nothing():
 
 
 @pytest.mark.parametrize(
-    "configs",
+    ("kind", "configs"),
     [
-        [{"alpha": 9.0}, {"alpha": 0.1}],
-        [{"C": 0.1, "class_weight": "balanced"}, {"C": 9.0, "class_weight": None}],
-        [{"alpha": 1, "l1_ratio": 0.9}, {"alpha": 1, "l1_ratio": 0.1}],
-        [{"C": 1, "gamma": 0.1}, {"C": 1, "gamma": 0.5}],
-        [{"n_estimators": 10, "num_leaves": 8}, {"n_estimators": 5, "num_leaves": 80}],
+        ("ridge", [{"alpha": 9.0}, {"alpha": 0.1}]),
+        ("ridge", [{"C": 0.1, "class_weight": "balanced"}, {"C": 9.0, "class_weight": None}]),
+        ("elastic", [{"alpha": 1, "l1_ratio": 0.1}, {"alpha": 0.5, "l1_ratio": 0.9}]),
+        ("elastic", [{"alpha": 1, "l1_ratio": 0.9}, {"alpha": 1, "l1_ratio": 0.1}]),
+        ("svm", [{"C": 1, "gamma": 0.1}, {"C": 1, "gamma": 0.5}]),
+        ("svm", [{"C": 1, "gamma": "scale", "percentile": 50}, {"C": 1, "gamma": "scale", "percentile": 60}]),
+        ("lgbm", [{"n_estimators": 10, "num_leaves": 8}, {"n_estimators": 5, "num_leaves": 80}]),
     ],
 )
-def test_complexity_ranks_the_more_regularised_first(configs):
-    assert complexity(configs).tolist() == [0, 1]
-    assert complexity([*configs[::-1], configs[0]]).tolist() == [1, 0, 0]
+def test_complexity_ranks_the_simpler_first(kind, configs):
+    assert complexity(PIPELINES[kind], configs).tolist() == [0, 1]
+    assert complexity(PIPELINES[kind], [*configs[::-1], configs[0]]).tolist() == [1, 0, 0]
+
+
+def test_what_is_simpler_must_be_known_to_choose_by_it():
+    trees = pipeline_kind("sklearn", {"regression": "sklearn.ensemble:RandomForestRegressor"}, name="forest")
+    # More trees of a forest are no looser a model.
+    with pytest.raises(SearchError, match="pipeline 'forest': 'one-standard-error' takes the simplest"):
+        complexity(trees, [{"n_estimators": 10}, {"n_estimators": 100}])
+    assert complexity(trees, [{"n_estimators": 10}]).tolist() == [0]
+    check_rule("best", trees, 60)

@@ -1,32 +1,9 @@
-"""The `cortax` command: one function a sub-command, each a few calls into the library."""
+"""The `cortax` command: one function a sub-command, each a few calls into the library.
 
-from cortax.cli import (
-    building,
-    checking,
-    comparing,
-    exporting,
-    looking,
-    mending,
-    networks,
-    parallel,
-    permutations,
-    scaling,
-    showing,
-)
+Modules of commands are light: what computes is imported within the functions, so that `--help` answers at once.
+"""
+
+from cortax.cli import building, init, looking, mending, showing
 from cortax.cli.app import app, main
 
-__all__ = [
-    "app",
-    "building",
-    "checking",
-    "comparing",
-    "exporting",
-    "looking",
-    "main",
-    "mending",
-    "networks",
-    "parallel",
-    "permutations",
-    "scaling",
-    "showing",
-]
+__all__ = ["app", "building", "init", "looking", "main", "mending", "showing"]

@@ -1,23 +1,20 @@
-"""What all sub-commands share: the command itself, where studies are, and how tables are printed."""
+"""The command itself, and the commands that workloads bring."""
 
 from __future__ import annotations
 
+import functools
 import sys
-from pathlib import Path
 from typing import NoReturn
 
-import pandas as pd
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from cortax.errors import CortaxError, ProjectError
+from cortax.errors import CortaxError
+from cortax.workflow.workload import kinds, workload_of
 
-__all__ = ["app", "console", "main", "print_table", "study_path"]
+__all__ = ["add_workload_commands", "app", "main"]
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-# A pipe or a log has no width: tables are written whole.
-console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
+# Without rich help: it takes as long to import as all the rest.
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 
 @app.callback()
@@ -25,30 +22,30 @@ def about() -> None:
     """Which parcellation, which model, which target: cross them all, and keep what has not changed."""
 
 
-def study_path(root: Path, name: str) -> Path:
-    """Return the path of a study that is named by its file or by its name in studies/."""
-    path = Path(name) if name.endswith(".toml") else root / "studies" / f"{name}.toml"
-    path = path.resolve()
-    if not path.is_file():
-        known = sorted(p.stem for p in (root / "studies").glob("*.toml"))
-        raise ProjectError(f"{name}: no such study; studies/ holds {known}, or give the path of a .toml file")
-    if not path.is_relative_to(root):
-        raise ProjectError(f"{path}: a study file must lie in the project ({root}), best in studies/")
-    return path
+@functools.cache  # once, however often a program calls `main`
+def add_workload_commands(to: typer.Typer) -> None:
+    """Add the commands of all workloads; one that cannot be imported is named, and the others work."""
+    for kind in kinds():
+        try:
+            workload = workload_of(kind)
+            commands = workload.load("commands") if workload.commands else typer.Typer()
+            names = {_name(command) for command in to.registered_commands}
+            if twice := sorted(names.intersection(map(_name, commands.registered_commands))):
+                print(f"cortax: workload {kind!r} has commands that exist already: {twice}", file=sys.stderr)
+                continue
+        except CortaxError as error:
+            print(f"cortax: {error}", file=sys.stderr)
+            continue
+        to.registered_commands += commands.registered_commands
 
 
-def print_table(frame: pd.DataFrame) -> None:
-    """Print a table whole, and how many rows it has."""
-    rows = frame.to_dict("split")
-    table = Table(*map(str, rows["columns"]), box=None, pad_edge=False)
-    for row in rows["data"]:
-        table.add_row(*(f"{value:.3f}" if isinstance(value, float) else str(value) for value in row))
-    console.print(table)
-    console.print(f"{len(rows['data'])} rows")
+def _name(command: typer.models.CommandInfo) -> str:
+    return command.name or getattr(command.callback, "__name__", "").replace("_", "-")
 
 
 def main() -> NoReturn:
     """Run the command; errors that cortax raises on purpose are one message, no traceback."""
+    add_workload_commands(app)
     try:
         app()
     except CortaxError as error:

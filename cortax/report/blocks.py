@@ -18,13 +18,12 @@ __all__ = [
     "Block",
     "Choice",
     "Figure",
-    "Section",
+    "PageSection",
     "Sheet",
     "Text",
     "Warned",
     "html_table",
     "job_link",
-    "sheet_data",
     "small_table",
 ]
 
@@ -115,7 +114,7 @@ Block = Text | Warned | Figure | Sheet | Choice
 
 
 @dataclass(frozen=True)
-class Section:
+class PageSection:
     """A part of the page: `name` is its anchor."""
 
     name: str

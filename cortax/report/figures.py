@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 __all__ = [
     "COLOURS",
     "HEAT",
-    "MARKERS",
     "as_pixels",
     "as_png",
     "as_svg",
@@ -55,6 +54,8 @@ _STYLE: Any = {
     "legend.frameon": False,
     # Letters stay letters: they can be searched, read aloud and scaled.
     "svg.fonttype": "none",
+    # A dollar in a name is a dollar.
+    "text.parse_math": False,
     # The same figure is the same bytes.
     "svg.hashsalt": "cortax",
 }

@@ -4,91 +4,69 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from cortax.errors import StudyError, choices
-from cortax.study.network import NetworkStudy
-from cortax.study.network_scaling import NetworkScaling
-from cortax.study.study import Study
+from cortax.study.section import Study
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
 
-__all__ = ["AnyStudy", "read_any_study", "read_study"]
+__all__ = ["parse_study", "read_toml", "validate"]
 
-AnyStudy = Study | NetworkStudy | NetworkScaling
-
-# By what `kind` says in the file; a study of images and tables says nothing.
-_KINDS: dict[str | None, type[AnyStudy]] = {
-    None: Study,
-    "network": NetworkStudy,
-    "network-scaling": NetworkScaling,
-}
+M = TypeVar("M", bound=BaseModel)
+S = TypeVar("S", bound=Study)
 
 
-def read_any_study(path: str | Path) -> AnyStudy:
-    """Read and validate a study file of any kind.
-
-    Parameters
-    ----------
-    path : path
-        A TOML file.
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file.
 
     Raises
     ------
     StudyError
-        It is missing or not TOML, or a key is unknown, missing or has a value that is not allowed. The
-        message names the file and each key, what was allowed and what was found.
+        It is missing or not TOML; the message names the file.
     """
-    path = Path(path)
-    content = _read(path)
-    kind = content.get("kind")
-    if kind not in _KINDS:
-        raise StudyError(
-            f"{path}: kind: {choices(str(kind), filter(None, _KINDS))}; a study of images or tables says none"
-        )
-    model = _KINDS[kind]
     try:
-        study = model.model_validate(content)
-    except ValidationError as error:
-        lines = [_explain(dict(detail), model) for detail in error.errors()]
-        raise StudyError(f"{path}: " + "\n  ".join(lines)) from error
+        # Editors of Windows put a byte order mark before the first key.
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise StudyError(f"{path}: cannot be read ({error.strerror})") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise StudyError(f"{path}: not valid TOML: {error}") from error
+
+
+def parse_study(path: Path, content: dict[str, Any], model: type[S]) -> S:
+    """Validate the content of a study file.
+
+    Raises
+    ------
+    StudyError
+        A key is unknown, missing or has a value that is not allowed. The message names the file and each key, what was
+        allowed and what was found.
+    """
+    study = validate(str(path), content, model)
     if study.name != path.stem:
         raise StudyError(f"{path}: name = {study.name!r} must be the file's own name, {path.stem!r}")
     return study
 
 
-def read_study(path: str | Path) -> Study:
-    """Read and validate the file of a study of images or tables.
-
-    Parameters
-    ----------
-    path : path
-        A TOML file.
+def validate(where: str, content: dict[str, Any], model: type[M]) -> M:
+    """Validate keys and values.
 
     Raises
     ------
     StudyError
-        See `read_any_study`; or it is a study of another kind.
+        See `parse_study`; the message begins with `where`.
     """
-    study = read_any_study(path)
-    if not isinstance(study, Study):
-        raise StudyError(f"{path}: kind = {study.kind!r}: this is for studies of images or tables, which say no kind")
-    return study
-
-
-def _read(path: Path) -> dict[str, Any]:
     try:
-        with open(path, "rb") as file:
-            return tomllib.load(file)
-    except OSError as error:
-        raise StudyError(f"{path}: cannot be read ({error.strerror})") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise StudyError(f"{path}: not valid TOML: {error}") from error
+        return model.model_validate(content)
+    except ValidationError as error:
+        lines = [_explain(dict(detail), model) for detail in error.errors()]
+        raise StudyError(f"{where}: " + "\n  ".join(lines)) from error
 
 
 def _explain(detail: dict[str, Any], study: type[BaseModel]) -> str:

@@ -50,14 +50,14 @@ def axe():
 @pytest.fixture(scope="session")
 def hand_made(tmp_path_factory):
     """The address of a page of a study made by hand, with every section."""
-    from made_study import MadeStudy
+    from made_study import MadeStudy, page_sections
 
-    from cortax.report.page import make_sections, render
+    from cortax.report.page import render
 
     folder = tmp_path_factory.mktemp("made")
     material = MadeStudy(folder / "jobs").build()
     path = folder / "report.html"
-    page = render(material.title, simulated=True, sections=make_sections(material), study="made")
+    page = render(material.title, simulated=True, sections=page_sections(material), study="made")
     path.write_text(page, encoding="utf-8")
     return path.as_uri()
 

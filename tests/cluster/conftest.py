@@ -1,4 +1,4 @@
-"""Real engines for the contract suite, and what must be left of them afterwards: nothing."""
+"""Real back-ends for the contract suite, and what must be left of them afterwards: nothing."""
 
 from __future__ import annotations
 
@@ -18,17 +18,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from units import PlannedTask
 
-from cortax.grid.engines import remote
-from cortax.grid.engines.capsule import write_capsule
-from cortax.grid.engines.crew import engine_crews
-from cortax.grid.work.checkpoint import Cell, Checkpoint
-from cortax.grid.work.pool import Report, run_units
-from cortax.grid.work.units import Unit
+from cortax.provenance.closure.places import ROOT_VARIABLE
+from cortax.workflow.work import remote
+from cortax.workflow.work.backend_workers import hire_from_backend
+from cortax.workflow.work.checkpoint import Checkpoint
+from cortax.workflow.work.payload import write_payload
+from cortax.workflow.work.pool import Report, run_units
 
 ROOT = Path(__file__).resolve().parents[2]
 SLURM = ROOT / "scripts" / "slurm"
-ENGINES = ("loky", "dask", "ray", "slurm")
+BACKENDS = ("loky", "dask", "ray", "slurm")
 # Ray and Dask leave sockets and files to the garbage collector.
 QUIET = (
     "ignore::ResourceWarning",
@@ -90,9 +91,12 @@ def unused_memory() -> set[str]:
 
 
 @pytest.fixture
-def place() -> Iterator[Path]:
-    """A folder with a short name; in the end nobody works in it, and nothing else is left either."""
+def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A project with a short name that has the code of `units`; in the end nobody works in it, and nothing is left."""
     folder = Path(tempfile.mkdtemp(prefix="cx-", dir="/tmp"))
+    (folder / "accelerator.conf").touch()
+    shutil.copy(Path(__file__).with_name("units.py"), folder)
+    monkeypatch.setenv(ROOT_VARIABLE, str(folder))
     shared = unused_memory()
     below = descendants(os.getpid())
     try:
@@ -138,9 +142,9 @@ def slurm() -> Iterator[Path]:
     assert not of_folder(folder)
 
 
-@pytest.fixture(params=ENGINES)
-def engine(request: pytest.FixtureRequest) -> str:
-    """The name of each engine, which can be started."""
+@pytest.fixture(params=BACKENDS)
+def backend(request: pytest.FixtureRequest) -> str:
+    """The name of each back-end, which can be started."""
     if request.param == "slurm":
         request.getfixturevalue("slurm")
     return str(request.param)
@@ -208,7 +212,7 @@ def dask_address(place: Path) -> Iterator[str]:
 
 
 def run(
-    engine: str,
+    backend: str,
     place: Path,
     plan: list[tuple[str, Any]],
     *,
@@ -216,20 +220,14 @@ def run(
     memory: int = 400 << 20,
     seconds: float | None = None,
     progress: Callable[[int, int], None] = lambda done, n: None,
-) -> tuple[Report, dict[Cell, bytes]]:
-    """Have units of `units` done, level after level, as a job would; cells are called "0", "1", ..."""
-    values = np.arange(10_000.0).reshape(100, 100)
-    ticket = write_capsule(
-        place / "capsule", make="tests.cluster.units:make", arrays={"values": values}, about={"plan": plan}
-    )
-    n_cells = {"sum": 2}
-    units = [
-        Unit(tuple((str(unit), cell) for cell in range(n_cells.get(name, 1)))) for unit, (name, _) in enumerate(plan)
-    ]
+) -> tuple[Report, dict[str, bytes]]:
+    """Have units of `units` done, level after level, as a job would; for keys see `PlannedTask`."""
+    task = PlannedTask(plan, np.arange(10_000.0).reshape(100, 100))
+    ref, units = write_payload(place / "payload", task), task.units()
     costs = [unit.cost for unit in units]
     with (
-        Checkpoint(place / "cells.sqlite") as checkpoint,
-        engine_crews(engine, ticket, place / "scratch", costs, seconds=seconds) as hire,
+        Checkpoint(place / "units.sqlite") as checkpoint,
+        hire_from_backend(backend, ref, place / "scratch", costs, seconds=seconds) as hire,
     ):
         report = run_units(units, checkpoint, hire, n_workers=n_workers, memory=memory, progress=progress)
         return report, checkpoint.values()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,9 +14,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-from conftest import cmdline, dask_scheduler, dask_worker, ray_cluster, unused_memory, wait_until
+from conftest import BACKENDS, cmdline, dask_scheduler, dask_worker, ray_cluster, unused_memory, wait_until
 
-from tests.e2e.conftest import SOURCE, Project
+from tests.e2e.conftest import SOURCE, Project, toy_project
 
 pytestmark = pytest.mark.timeout(900, func_only=True)
 
@@ -80,13 +81,13 @@ class Study:
 
     def note(self) -> None:
         """Take what there is now for what every other build must find."""
-        self.wanted = self.digests()
+        self.wanted = digests(self.root)
         self.scores = (self.root / "results/mini/scores.parquet").read_bytes()
 
     def another_round(self) -> None:
         """Have all of `tune` and `evaluate` run again, with no other result."""
         self._round += 1
-        for name in ("methods/a_tune.py", "methods/a_evaluate.py"):
+        for name in ("methods/regions/a_tune.py", "methods/regions/a_evaluate.py"):
             self.project.write(name, f"{(SOURCE / name).read_text()}\n\nROUND = {self._round}\n")
 
     def begun(self) -> int:
@@ -120,20 +121,6 @@ class Study:
                 self.hold.unlink(missing_ok=True)
                 process.kill()
 
-    def digests(self) -> dict[str, str]:
-        """Of the newest searches and evaluations, and of the table of scores."""
-        found = {}
-        folders = (self.root / "workdirs/main").glob("main-[0-9]*/outputs.json")
-        for path in sorted(folders, key=lambda path: int(path.parent.name.partition("-")[2])):
-            told = json.loads(path.read_text())
-            found[told["name"]] = told["digest"]
-        return found
-
-    def backends(self) -> set[str]:
-        """Which back-ends worked for the newest searches and evaluations."""
-        paths = sorted((self.root / "workdirs/main").glob("main-*/pool.json"), key=lambda path: path.stat().st_mtime)
-        return {json.loads(path.read_text())["backend"] for path in paths[-N_JOBS:]}
-
     def server(self) -> int:
         return int((self.root / ".cortax/server.pid").read_text())
 
@@ -141,6 +128,22 @@ class Study:
         """Processes of Exax that have an engine."""
         pids = [int(entry.name) for entry in os.scandir("/proc") if entry.name.isdigit()]
         return [pid for pid in pids if b" analysis(0)" in cmdline(pid) and str(self.root) in _cwd(pid)]
+
+
+def digests(root: Path) -> dict[str, str]:
+    """Of the results of a project's jobs, the newest of each name, but for the page: it names the jobs of its build."""
+    found = {}
+    folders = (root / "workdirs/main").glob("main-[0-9]*/outputs.json")
+    for path in sorted(folders, key=lambda path: int(path.parent.name.partition("-")[2])):
+        record = json.loads(path.read_text())
+        found[record["name"]] = record["digest"]
+    return {name: digest for name, digest in found.items() if not name.endswith("/report")}
+
+
+def backends(root: Path, n_jobs: int) -> set[str]:
+    """Which back-ends worked for a project's newest jobs that had units."""
+    paths = sorted((root / "workdirs/main").glob("main-*/pool.json"), key=lambda path: path.stat().st_mtime)
+    return {json.loads(path.read_text())["backend"] for path in paths[-n_jobs:]}
 
 
 def _cwd(pid: int) -> str:
@@ -182,27 +185,25 @@ def study(request: pytest.FixtureRequest) -> Iterator[Study]:
 
 
 @contextmanager
-def backend(name: str, study: Study, request: pytest.FixtureRequest) -> Iterator[None]:
+def backend(name: str, project: Project, request: pytest.FixtureRequest) -> Iterator[None]:
     """What a user sets and has running; and afterwards nothing of it is left."""
     engine, _, address = name.partition(" ")
     if engine == "slurm":
         request.getfixturevalue("slurm")
-    study.project.cortax("down")
-    others, shared = workers_of(study.root), unused_memory()
+    project.cortax("down")
+    others, shared = workers_of(project.root), unused_memory()
     with ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
         patch.setenv("CORTAX_BACKEND", engine)
         patch.setenv("CORTAX_MEMORY", "2GB")
         if address:
-            # Its workers must find the project.
-            patch.setenv("PYTHONPATH", study.project.env["PYTHONPATH"])
-            stack.enter_context(_cluster(engine, study))
+            stack.enter_context(_cluster(engine, project))
         yield
-        study.project.cortax("down")
-    _check_nothing_left(study, others, shared)
+        project.cortax("down")
+    _check_nothing_left(project, others, shared)
 
 
 @contextmanager
-def _cluster(engine: str, study: Study) -> Iterator[None]:
+def _cluster(engine: str, project: Project) -> Iterator[None]:
     if engine == "ray":
         with ray_cluster() as cluster:
             for _ in range(2):
@@ -212,19 +213,19 @@ def _cluster(engine: str, study: Study) -> Iterator[None]:
     else:
         with (
             tempfile.TemporaryDirectory(dir="/tmp") as folder,
-            dask_scheduler(study.root) as address,
+            dask_scheduler(project.root) as address,
             dask_worker(address, Path(folder)),
             dask_worker(address, Path(folder)),
         ):
             yield
 
 
-def _check_nothing_left(study: Study, others: set[int], shared: set[str]) -> None:
-    wait_until(lambda: not workers_of(study.root) - others, 30)
+def _check_nothing_left(project: Project, others: set[int], shared: set[str]) -> None:
+    wait_until(lambda: not workers_of(project.root) - others, 30)
     assert unused_memory() <= shared
-    assert not list((study.root / ".cortax/engines").glob("*"))
-    assert not list((study.root / ".cortax/running").glob("*"))
-    assert not list((study.root / ".socket.dir").glob("*"))
+    assert not list((project.root / ".cortax/engines").glob("*"))
+    assert not list((project.root / ".cortax/running").glob("*"))
+    assert not list((project.root / ".socket.dir").glob("*"))
     for folder in Path("/tmp").glob("cortax-*-*-*-*"):
         # Of another project on this machine: its process lives.
         assert os.path.exists(f"/proc/{folder.name.split('-')[2]}")
@@ -233,15 +234,15 @@ def _check_nothing_left(study: Study, others: set[int], shared: set[str]) -> Non
 
 
 def _check_same(study: Study, name: str) -> None:
-    assert study.backends() == {name.partition(" ")[0]}
-    assert study.digests() == study.wanted
+    assert backends(study.root, N_JOBS) == {name.partition(" ")[0]}
+    assert digests(study.root) == study.wanted
     assert (study.root / "results/mini/scores.parquet").read_bytes() == study.scores
 
 
 @pytest.mark.parametrize("name", ["loky", "dask", "ray", "slurm"])
 def test_a_build_that_is_killed_with_all_its_processes(name: str, study: Study, request: pytest.FixtureRequest) -> None:
     study.another_round()
-    with backend(name, study, request):
+    with backend(name, study.project, request):
         with study.building() as build:
             os.killpg(study.server(), signal.SIGKILL)
             os.killpg(build.pid, signal.SIGKILL)
@@ -256,7 +257,7 @@ def test_a_build_that_is_killed_with_all_its_processes(name: str, study: Study, 
 @pytest.mark.parametrize("name", ["ray", "dask at an address", "ray at an address"])
 def test_a_job_and_a_server_that_are_killed(name: str, study: Study, request: pytest.FixtureRequest) -> None:
     study.another_round()
-    with backend(name, study, request), study.building() as build:
+    with backend(name, study.project, request), study.building() as build:
         begun = study.begun()
         os.kill(wait_until(study.drivers)[0], signal.SIGKILL)
         wait_until(lambda: study.begun() >= begun + 2, 300)
@@ -267,3 +268,30 @@ def test_a_job_and_a_server_that_are_killed(name: str, study: Study, request: py
         assert "was killed: going on from" in said
         assert "the Exax server is gone: going on" in said
     _check_same(study, name)
+
+
+@pytest.fixture(scope="module")
+def toy(request: pytest.FixtureRequest) -> Iterator[Project]:
+    """A project of a workload that another package has, built once by forks."""
+    if not os.environ.get("CORTAX_WITHOUT_SLURM"):
+        request.getfixturevalue("slurm")
+    root = Path(tempfile.mkdtemp(prefix="cx-", dir="/tmp"))
+    project = toy_project(root)
+    try:
+        project.cortax("build", "toy")
+        yield project
+    finally:
+        project.cortax("down", "--force", check=False)
+        shutil.rmtree(root)
+
+
+@pytest.mark.parametrize("name", [*BACKENDS, "dask at an address", "ray at an address"])
+def test_a_workload_of_another_package(name: str, toy: Project, request: pytest.FixtureRequest) -> None:
+    wanted = digests(toy.root)
+    toy.write("toy/task.py", f"{(SOURCE / 'tests/toy/toy/task.py').read_text()}\n\nBACKEND = {name!r}\n")
+    with backend(name, toy, request):
+        toy.cortax("build", "toy")
+    counts = ["count/1", "count/2", "count/3"]
+    assert sorted(toy.build_log()["ran"]) == [*counts, "report"]
+    assert backends(toy.root, len(counts)) == {name.partition(" ")[0]}
+    assert digests(toy.root) == wanted

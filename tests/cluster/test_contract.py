@@ -1,4 +1,4 @@
-"""What every engine does the same: results to the byte, failures, lost workers; and what it leaves behind: nothing."""
+"""What every back-end does the same: results to the byte, failures, lost workers; and that it leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -7,17 +7,16 @@ from pathlib import Path
 import numpy as np
 from conftest import doing, kill, run
 
-from cortax.folds import make_folds
-from cortax.grid.engines.capsule_search import write_search_capsule
-from cortax.grid.engines.crew import engine_crews
-from cortax.grid.work.checkpoint import Checkpoint
-from cortax.grid.work.pool import run_units
-from cortax.grid.work.units import Unit
-from cortax.search.cells import Problem
-from cortax.search.pipelines import pipeline_kind
-from cortax.search.solvers import plan_batches, search_batch
-from cortax.search.spaces import sample_configs
-from cortax.search.store_cells import read_search
+from cortax.learning.folds import make_folds
+from cortax.learning.search.cells import Problem
+from cortax.learning.search.solvers import search_batch
+from cortax.learning.search.spaces import sample_configs
+from cortax.workflow.work.backend_workers import hire_from_backend
+from cortax.workflow.work.checkpoint import Checkpoint
+from cortax.workflow.work.payload import write_payload
+from cortax.workflow.work.pool import run_units
+from cortax.workloads.regions.tasks.problem import CutProblem
+from cortax.workloads.regions.tasks.search import SearchTask
 
 
 def _problem() -> Problem:
@@ -39,17 +38,15 @@ def _problem() -> Problem:
     )
 
 
-def test_the_same_bytes_as_in_this_process(engine: str, place: Path) -> None:
-    problem, pipeline = _problem(), pipeline_kind("elastic")
-    batches = plan_batches(problem)
-    wanted = {}
-    for batch in batches:
-        wanted |= search_batch(problem, batch, pipeline)
-    ticket = write_search_capsule(place / "capsule", problem, batches, {}, first=["methods"])
-    units = [Unit(tuple((problem.names[t], batch.outer) for t in batch.targets)) for batch in batches]
+def test_the_same_bytes_as_in_this_process(backend: str, place: Path) -> None:
+    task = SearchTask(CutProblem.of(_problem(), {}))
+    cut, units, wanted = task.cut, task.units(), {}
+    for batch in cut.batches:
+        wanted |= search_batch(cut.problem, batch, cut.pipeline)
+    ref = write_payload(place / "payload", task)
     with (
-        Checkpoint(place / "cells.sqlite") as checkpoint,
-        engine_crews(engine, ticket, place / "scratch", [1.0] * len(units)) as hire,
+        Checkpoint(place / "units.sqlite") as checkpoint,
+        hire_from_backend(backend, ref, place / "scratch", [unit.cost for unit in units]) as hire,
     ):
         report = run_units(units, checkpoint, hire, n_workers=2, memory=1 << 30)
         kept = checkpoint.values()
@@ -57,14 +54,14 @@ def test_the_same_bytes_as_in_this_process(engine: str, place: Path) -> None:
     assert report.threads
     assert set(report.threads.values()) == {1}
     assert len(kept) == len(wanted) == 9
-    for (target, outer), cell in wanted.items():
-        found = read_search(kept[problem.names[target], outer])
+    for key, found in task.read(kept).items():
+        cell = wanted[key]
         assert found.scores.tobytes() == cell.scores.tobytes()
         assert found.not_converged.tobytes() == cell.not_converged.tobytes()
         assert found.failures == cell.failures
 
 
-def test_failures_are_told_and_kept_from_others(engine: str, place: Path) -> None:
+def test_failures_are_told_and_kept_from_others(backend: str, place: Path) -> None:
     plan = [
         ("sum", 0.0),
         ("raises", "bad luck"),
@@ -77,17 +74,17 @@ def test_failures_are_told_and_kept_from_others(engine: str, place: Path) -> Non
         ("sum", 0.0),
         ("threads", 0),
     ]
-    report, kept = run(engine, place, plan, n_workers=4, memory=400 << 20, seconds=6)
-    assert {cell: kept[cell] for cell in sorted(kept)} == {
-        ("0", 0): np.float64(49_995_000).tobytes(),
-        ("0", 1): b"",
-        ("5", 0): b"%d" % (60 << 20),
-        ("6", 0): b"%d" % (150 << 20),
-        ("8", 0): np.float64(49_995_008).tobytes(),
-        ("8", 1): b"x" * 8,
-        ("9", 0): b"[1]",
+    report, kept = run(backend, place, plan, n_workers=4, memory=400 << 20, seconds=6)
+    assert dict(sorted(kept.items())) == {
+        "0/0": np.float64(49_995_000).tobytes(),
+        "0/1": b"",
+        "5/0": b"%d" % (60 << 20),
+        "6/0": b"%d" % (150 << 20),
+        "8/0": np.float64(49_995_008).tobytes(),
+        "8/1": b"x" * 8,
+        "9/0": b"[1]",
     }
-    told = {failure.cells[0][0]: failure for failure in report.failed}
+    told = {failure.keys[0].partition("/")[0]: failure for failure in report.failed}
     assert {unit: failure.kind for unit, failure in told.items()} == {
         "1": "ValueError",
         "2": "exit",
@@ -112,12 +109,12 @@ def test_failures_are_told_and_kept_from_others(engine: str, place: Path) -> Non
     assert report.done[4] == 4
 
 
-def test_a_killed_worker_costs_nothing_but_its_call(engine: str, place: Path) -> None:
+def test_a_killed_worker_costs_nothing_but_its_call(backend: str, place: Path) -> None:
     plan = [("once", str(place / "note")), *[("sum", 0.05)] * 12]
     with doing(place / "note", lambda worker, _: kill(worker)):
-        report, kept = run(engine, place, plan, n_workers=2)
+        report, kept = run(backend, place, plan, n_workers=2)
     assert not report.failed
-    assert kept["0", 0] == b"second time"
+    assert kept["0/0"] == b"second time"
     assert len(kept) == 25
     assert sum(report.done.values()) == 13
 
@@ -126,4 +123,4 @@ def test_a_unit_that_ends_its_worker_again_and_again_has_failed(place: Path) -> 
     report, kept = run("loky", place, [("patricide", 0), ("sum", 0.0)], n_workers=2)
     assert [(failure.kind, failure.workers) for failure in report.failed] == [("WorkerLostError", 1)]
     assert "3 workers were lost with it" in report.failed[0].message
-    assert kept["1", 0] == np.float64(49_995_001).tobytes()
+    assert kept["1/0"] == np.float64(49_995_001).tobytes()

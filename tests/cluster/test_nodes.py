@@ -13,19 +13,19 @@ from typing import Any
 
 import numpy as np
 from conftest import ROOT, SLURM, cmdline, dask_worker, doing, kill, of_folder, parent, run, wait_until
+from units import PlannedTask
 
-from cortax.grid.engines.capsule import write_capsule
-from cortax.grid.engines.scratch import abandoned, clear_scratch
-from cortax.grid.work.checkpoint import Cell
-from cortax.grid.work.forks import is_alive
-from cortax.grid.work.pool import Report
+from cortax.workflow.work.forks import is_alive
+from cortax.workflow.work.payload import write_payload
+from cortax.workflow.work.pool import Report
+from cortax.workflow.work.scratch import abandoned, clear_scratch
 
 PLAN = [("sum", 0.05)] * 10
 
 
-def _check(report: Report, kept: dict[Cell, bytes]) -> None:
+def _check(report: Report, kept: dict[str, bytes]) -> None:
     assert not report.failed
-    assert kept["0", 0] == b"second time"
+    assert kept["0/0"] == b"second time"
     assert len(kept) == 21
 
 
@@ -104,25 +104,24 @@ def test_a_worker_joins_dask(place: Path, dask_address: str) -> None:
 _BUILD = """
     import sys
     from pathlib import Path
-    from cortax.grid.engines import Setup, start_engine
-    from cortax.grid.engines.capsule import Ticket
-    from cortax.grid.engines.remote import Task, work
+    from cortax.workflow.work.backends import Setup, start_backend
+    from cortax.workflow.work.payload import PayloadRef
+    from cortax.workflow.work.remote import WorkerSetup, work
 
     if __name__ == "__main__":
-        engine, place, token = sys.argv[1:]
-        engine = start_engine(engine, Setup(2, 100 << 20, Path(place, "scratch"), seconds=5))
-        task = Task(Ticket(f"{place}/capsule", token), 100 << 20)
-        engine.wait([engine.submit(work, task, [unit]) for unit in range(2)], 600)
+        backend, place, token = sys.argv[1:]
+        backend = start_backend(backend, Setup(2, 100 << 20, Path(place, "scratch"), seconds=5))
+        setup = WorkerSetup(PayloadRef(f"{place}/payload", token), 100 << 20)
+        backend.wait([backend.submit(work, setup, [unit]) for unit in range(2)], 600)
 """
 
 
-def kill_a_build(engine: str, place: Path) -> list[Path]:
-    """Kill a build with all of its session while it does two units with an engine; return the folders that are left."""
+def kill_a_build(backend: str, place: Path) -> list[Path]:
+    """Kill a build with its session while a back-end does two units for it; return the folders that are left."""
     plan = [("once", str(place / "note")), ("once", str(place / "note2"))]
-    arrays = {"values": np.zeros((2, 2))}
-    ticket = write_capsule(place / "capsule", make="tests.cluster.units:make", arrays=arrays, about={"plan": plan})
+    ref = write_payload(place / "payload", PlannedTask(plan, np.zeros((2, 2))))
     (place / "build.py").write_text(textwrap.dedent(_BUILD))
-    command = [sys.executable, place / "build.py", engine, place, ticket.token]
+    command = [sys.executable, place / "build.py", backend, place, ref.token]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     with subprocess.Popen(command, cwd=ROOT, env=env, start_new_session=True) as process:
         wait_until(lambda: (place / "note").exists() and (place / "note2").exists(), 120)
@@ -132,23 +131,23 @@ def kill_a_build(engine: str, place: Path) -> list[Path]:
     return list((place / "scratch").glob("*"))
 
 
-def test_what_a_killed_build_leaves_goes_with_the_next(engine: str, place: Path) -> None:
-    left = kill_a_build(engine, place)
+def test_what_a_killed_build_leaves_goes_with_the_next(backend: str, place: Path) -> None:
+    left = kill_a_build(backend, place)
     assert abandoned(place / "scratch") == left
     assert len(left) == 1
     (left[0] / "spilled").write_bytes(b"x" * 1000)
-    (place / "capsule").rename(place / "before")
+    (place / "payload").rename(place / "before")
     run("loky", place, [("sum", 0.0)])
     assert list((place / "scratch").iterdir()) == []
-    assert not list(Path("/tmp").glob(f"cortax-{engine}-{left[0].name.split('-')[1]}-*"))
-    if engine == "slurm":
+    assert not list(Path("/tmp").glob(f"cortax-{backend}-{left[0].name.split('-')[1]}-*"))
+    if backend == "slurm":
         wait_until(lambda: not subprocess.check_output(["squeue", "-h"], text=True), 20)
 
 
-def test_workers_of_a_killed_build_end_by_themselves(engine: str, place: Path) -> None:
-    kill_a_build(engine, place)
+def test_workers_of_a_killed_build_end_by_themselves(backend: str, place: Path) -> None:
+    kill_a_build(backend, place)
     wait_until(lambda: not of_folder(place), 60)
-    if engine == "slurm":
+    if backend == "slurm":
         wait_until(lambda: not subprocess.check_output(["squeue", "-h"], text=True), 60)
     clear_scratch(place / "scratch")
 
@@ -159,7 +158,7 @@ def test_a_call_that_nobody_wants_any_more_ends(place: Path, dask_address: str) 
         assert kill_a_build("dask", place) == []
         helpers = [pid for pid in of_folder(place) if b"remote_main" in cmdline(pid)]
         assert len(helpers) == 2
-        (place / "capsule").rename(place / "before")  # what clearing does to the inputs of a job
+        (place / "payload").rename(place / "before")  # what clearing does to the inputs of a job
         wait_until(lambda: not any(map(is_alive, helpers)), 20)
         assert first.poll() is None
         assert second.poll() is None

@@ -1,4 +1,4 @@
-"""Engines that cannot be had, and workers that cannot work: one clear message each."""
+"""Back-ends that cannot be had, and workers that cannot work: one clear message each."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ENGINES, ROOT, run
+from conftest import BACKENDS, ROOT, run
+from units import PlannedTask
 
 from cortax.errors import ProjectError
-from cortax.grid.engines import ENGINES as REGISTRY
-from cortax.grid.engines import Setup, start_engine
-from cortax.grid.engines.capsule import Ticket, write_capsule
-from cortax.grid.engines.crew import engine_crews
-from cortax.grid.work.units import Level
+from cortax.workflow.work.backend_workers import hire_from_backend
+from cortax.workflow.work.backends import BACKEND_MODULES, Setup, start_backend
+from cortax.workflow.work.payload import PayloadRef, write_payload
+from cortax.workflow.work.units import Level
 
 
-def test_the_suite_knows_every_engine() -> None:
-    assert set(ENGINES) == set(REGISTRY)
+def test_the_suite_knows_every_backend() -> None:
+    assert set(BACKENDS) == set(BACKEND_MODULES)
 
 
-def test_an_unknown_engine(place: Path) -> None:
+def test_an_unknown_backend(place: Path) -> None:
     with pytest.raises(ProjectError, match=r"backend: got 'rai', must be one of .*did you mean 'ray'\?"):
-        start_engine("rai", Setup(1, 1 << 20, place))
+        start_backend("rai", Setup(1, 1 << 20, place))
 
 
 @pytest.mark.parametrize(("name", "package"), [("ray", "ray"), ("dask", "distributed"), ("slurm", "dask_jobqueue")])
-def test_an_engine_that_is_not_installed(name: str, package: str, place: Path) -> None:
+def test_a_backend_that_is_not_installed(name: str, package: str, place: Path) -> None:
     code = f"""
 import sys
 from pathlib import Path
@@ -46,9 +46,9 @@ class Finder:
                 return found
 sys.meta_path[:] = [Finder]
 from cortax.errors import ProjectError
-from cortax.grid.engines import Setup, start_engine
+from cortax.workflow.work.backends import Setup, start_backend
 try:
-    start_engine({name!r}, Setup(1, 1 << 20, Path("x")))
+    start_backend({name!r}, Setup(1, 1 << 20, Path("x")))
 except ProjectError as error:
     print(error)
 """
@@ -60,24 +60,24 @@ except ProjectError as error:
 def test_a_dask_that_does_not_answer(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CORTAX_DASK_ADDRESS", "tcp://127.0.0.1:9")
     with pytest.raises(ProjectError, match=r"no Dask scheduler answers at CORTAX_DASK_ADDRESS='tcp://127.0.0.1:9'"):
-        start_engine("dask", Setup(1, 1 << 20, place, seconds=3))
+        start_backend("dask", Setup(1, 1 << 20, place, seconds=3))
 
 
 def test_a_dask_without_workers(place: Path, dask_address: str) -> None:
     with pytest.raises(ProjectError, match="has had no worker for 3 s"):
-        start_engine("dask", Setup(1, 1 << 20, place, seconds=3))
+        start_backend("dask", Setup(1, 1 << 20, place, seconds=3))
 
 
 def test_a_ray_that_does_not_answer(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CORTAX_RAY_ADDRESS", "127.0.0.1:9")
     with pytest.raises(ProjectError, match=r"no Ray cluster answers at CORTAX_RAY_ADDRESS='127.0.0.1:9'"):
-        start_engine("ray", Setup(1, 1 << 20, place, seconds=3))
+        start_backend("ray", Setup(1, 1 << 20, place, seconds=3))
 
 
 def test_no_slurm_here(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(place))
     with pytest.raises(ProjectError, match="there is no sbatch here"):
-        start_engine("slurm", Setup(1, 1 << 20, place))
+        start_backend("slurm", Setup(1, 1 << 20, place))
 
 
 def test_a_slurm_that_does_not_answer(place: Path, slurm: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,7 +86,7 @@ def test_a_slurm_that_does_not_answer(place: Path, slurm: Path, monkeypatch: pyt
     shutil.copy(slurm / "cgroup.conf", place)
     monkeypatch.setenv("SLURM_CONF", str(place / "slurm.conf"))
     with pytest.raises(ProjectError, match="SLURM does not answer: sinfo"):
-        start_engine("slurm", Setup(1, 1 << 20, place))
+        start_backend("slurm", Setup(1, 1 << 20, place))
 
 
 def test_options_that_slurm_does_not_take(place: Path, slurm: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,51 +104,50 @@ def test_jobs_that_end_before_their_workers_begin(place: Path, slurm: Path, monk
         run("slurm", place, [("sum", 0.0)])
 
 
-def _wait(ticket: Ticket, place: Path) -> None:
-    with engine_crews("loky", ticket, place / "scratch", [1.0]) as hire:
-        crew = hire(Level(1, 1 << 28))
-        crew.give(0)
-        while not crew.wait():
+def _wait(ref: PayloadRef, place: Path) -> None:
+    with hire_from_backend("loky", ref, place / "scratch", [1.0]) as hire:
+        workers = hire(Level(1, 1 << 28))
+        workers.give(0)
+        while not workers.wait():
             pass
 
 
-def _capsule(place: Path) -> Ticket:
-    arrays = {"values": np.zeros((2, 2))}
-    return write_capsule(place / "c", make="tests.cluster.units:make", arrays=arrays, about={"plan": [["sum", 0]]})
+def _payload(place: Path) -> PayloadRef:
+    return write_payload(place / "p", PlannedTask([("sum", 0)], np.zeros((2, 2))))
 
 
 def test_a_folder_that_workers_do_not_see(place: Path) -> None:
-    ticket = _capsule(place)
-    shutil.rmtree(place / "c")
+    ref = _payload(place)
+    shutil.rmtree(place / "p")
     with pytest.raises(
-        ProjectError, match=r"capsule\.json: not there; it must lie on a file system that all workers see"
+        ProjectError, match=r"payload\.json: not there; it must lie on a file system that all workers see"
     ):
-        _wait(ticket, place)
+        _wait(ref, place)
 
 
 def test_another_folder_of_the_same_name(place: Path) -> None:
-    ticket = _capsule(place)
+    ref = _payload(place)
     with pytest.raises(ProjectError, match="not the folder that the build wrote"):
-        _wait(Ticket(ticket.folder, "0"), place)
+        _wait(PayloadRef(ref.folder, "0"), place)
 
 
 def test_a_damaged_array(place: Path) -> None:
-    ticket = _capsule(place)
-    (place / "c" / "values.npy").write_bytes(b"\x93NUMPY")
+    ref = _payload(place)
+    (place / "p" / "values.npy").write_bytes(b"\x93NUMPY")
     with pytest.raises(ProjectError, match="the inputs of workers are damaged"):
-        _wait(ticket, place)
+        _wait(ref, place)
 
 
 def test_workers_with_other_code(place: Path) -> None:
-    ticket = _capsule(place)
-    path = place / "c" / "capsule.json"
+    ref = _payload(place)
+    path = place / "p" / "payload.json"
     content = json.loads(path.read_text())
     path.write_text(json.dumps({**content, "code": content["code"].replace("python 3", "python 2")}))
     with pytest.raises(ProjectError, match=r"the code here is not that of the build: .*python"):
-        _wait(ticket, place)
+        _wait(ref, place)
 
 
 def test_inputs_are_not_written_over(place: Path) -> None:
-    _capsule(place)
+    _payload(place)
     with pytest.raises(ProjectError, match="the inputs of workers cannot be written"):
-        _capsule(place)
+        _payload(place)

@@ -1,4 +1,4 @@
-"""Units of work that behave badly, each on purpose: what `make` returns runs on real workers."""
+"""A task whose units behave badly, each on purpose; it runs on real workers."""
 
 from __future__ import annotations
 
@@ -6,26 +6,44 @@ import ctypes
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from cortax.grid.engines.capsule import Capsule
-
-Work = Callable[[int], list[bytes]]
+from cortax.workflow.task import Unit
 
 
-def make(capsule: Capsule) -> Work:
-    """Do what the capsule says for each unit: the name of a function here, and its argument."""
-    plan, values = capsule.about["plan"], capsule.arrays["values"]
+@dataclass(frozen=True, eq=False)
+class PlannedTask:
+    """Does what its plan says for each unit: the name of a function here, and its argument.
 
-    def work(unit: int) -> list[bytes]:
-        name, argument = plan[unit]
+    Keys are the number of the unit and of the value: "0/0", "0/1", "1/0", ...
+    """
+
+    plan: Sequence[tuple[str, Any]]
+    values: np.ndarray
+
+    def units(self) -> list[Unit]:
+        return [
+            Unit(tuple(f"{unit}/{value}" for value in range(2 if name == "sum" else 1)))
+            for unit, (name, _) in enumerate(self.plan)
+        ]
+
+    def do(self, unit: int) -> list[bytes]:
+        name, argument = self.plan[unit]
         print("whatever is printed is no answer")
-        return globals()[f"_{name}"](argument, values, unit)
+        done: list[bytes] = globals()[f"_{name}"](argument, self.values, unit)
+        return done
 
-    return work
+    def pack(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        return {"values": self.values}, {"plan": list(self.plan)}
+
+    @classmethod
+    def unpack(cls, arrays: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> PlannedTask:
+        return cls(about["plan"], arrays["values"])
 
 
 def _sum(argument: float, values: np.ndarray, unit: int) -> list[bytes]:
@@ -71,7 +89,7 @@ def _once(argument: str, values: np.ndarray, unit: int) -> list[bytes]:
     note = Path(argument)
     if note.exists():
         return [b"second time"]
-    # The engine's worker is the parent of this process.
+    # The back-end's worker is the parent of this process.
     told = f"{os.getppid()} {os.environ.get('SLURMD_NODENAME', '')} {os.environ.get('SLURM_JOB_ID', '')}"
     note.with_suffix(".new").write_text(told)
     note.with_suffix(".new").replace(note)

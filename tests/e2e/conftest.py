@@ -176,6 +176,17 @@ class Project:
         return self.build_log()["jobs"]
 
 
+def toy_project(root: Path) -> Project:
+    """A project that has the toy, as its package and methods would be installed, and one line in its settings."""
+    project = Project(root)
+    for name in ("toy", "toy_methods", "toy-1.0.dist-info"):
+        shutil.copytree(SOURCE / "tests/toy" / name, root / name)
+    shutil.copy(SOURCE / "tests/toy/toy.toml", root / "studies")
+    project.edit("accelerator.conf", "method packages:\n", "method packages:\n\ttoy_methods auto-discover\n")
+    project.study = "toy"
+    return project
+
+
 def write_cohort(folder: Path, n_subjects: int = 24) -> None:
     """Write maps of 2 x 642 vertices, a table with families and two parcellations of 10 and 4 regions."""
     folder.mkdir(parents=True)

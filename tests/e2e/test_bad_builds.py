@@ -81,6 +81,6 @@ def test_an_image_of_another_space_stops_the_job_that_reads_it(project):
     assert run.code == 1
     assert "sub-003_hemi-L_thickness.npy" in run.text
     assert finished(project) == before
-    assert not list(project.root.glob("workdirs/main/*/*.partial"))
+    assert not list(project.root.glob("workdirs/main/*/*.new"))
     path.write_bytes(good)
     assert project.run().code == 0

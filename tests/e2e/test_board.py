@@ -22,9 +22,10 @@ pytestmark = pytest.mark.slow
 IN_TERMINAL = (
     "import fcntl, os, termios; os.setsid(); fcntl.ioctl(0, termios.TIOCSCTTY, 0)\nfrom cortax.cli import main; main()"
 )
-METRIC = "    return _skill(weights @ (y - predicted) ** 2, _moments(y, y, weights))"
+METRIC = '_pure("r2", formulas.r2,'
 # The wait is for the live view: what takes less than a second is not seen by it.
-EDITED = METRIC + ' - 0.125 * (__import__("time").sleep(0.6) is None)'
+SLOWER = 'formulas.r2(*given) - 0.125 * (__import__("time").sleep(0.6) is None)'
+EDITED = METRIC.replace("formulas.r2", f"lambda *given: {SLOWER}")
 
 
 class Terminal:
@@ -78,7 +79,7 @@ def edited(project):
     """The mini study, built again in a terminal after one line of a metric was edited."""
     before = project.scores()
     time.sleep(0.02)
-    project.edit("cortax/scores.py", METRIC, EDITED)
+    project.edit("cortax/learning/scores.py", METRIC, EDITED)
     terminal = Terminal(project, "build", "mini")
     assert terminal.end() == 0, terminal.text
     project.terminal, project.before = terminal, before
@@ -90,11 +91,15 @@ def test_a_terminal_shows_how_far_a_build_is_and_what_it_prints(edited):
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
     # It looks once a second: which of its states it shows depends on the machine, but for the last.
     assert re.search(r"mini ━+\S* (9|10|11)/12 jobs: [012] ran, 9 linked, [123] left", plain), plain
-    assert re.search(r"evaluate/(blocks|soft)/ridge: \d+ s, [0-6] of 6 cells", plain), plain
+    assert re.search(r"evaluate/(blocks|soft)/ridge: \d+ s, [0-6] of 6 units", plain), plain
     assert re.search(r"about \d+ s left   (\d+ MB|\d\.\d GB)", plain), plain
     assert re.search(r"12/12 jobs: 3 ran, 9 linked, 0 left", plain), plain
     lines = [line.strip() for line in re.split(r"[\r\n]+", plain)]
-    assert [line for line in lines if re.match(r"\[\d+/12\] evaluate/blocks/ridge: cortax/scores\.py changed", line)]
+    assert [
+        line
+        for line in lines
+        if re.match(r"\[\d+/12\] evaluate/blocks/ridge: cortax/learning/scores\.py changed", line)
+    ]
     assert [line for line in lines if re.match(r"- scores\s+MAKE|- scores\s+DONE", line)], lines
     assert [line for line in lines if line.startswith("Twenty-four subjects of noise (SIMULATED DATA): ")]
     assert text.rindex("\x1b[?25h") > text.index("\x1b[?25l")  # the cursor is back
@@ -104,7 +109,7 @@ def test_a_terminal_shows_how_far_a_build_is_and_what_it_prints(edited):
 def test_against_names_the_file_of_the_metric_and_what_changed(edited):
     text = edited.cortax("results", "mini", "--against", "previous").stdout
     reasons = [line.split() for line in text.splitlines() if re.match(r"(code|data|option|version|job|unknown) ", line)]
-    assert [line[:3] for line in reasons] == [["code", "cortax/scores.py", "changed"]], text
+    assert [line[:3] for line in reasons] == [["code", "cortax/learning/scores.py", "changed"]], text
     assert "2, such as evaluate/blocks/ridge" in text
     out = edited.root / "changes.csv"
     edited.cortax("results", "mini", "--against", "previous", "--folds", "--to", str(out))
@@ -131,7 +136,7 @@ def test_show_goes_down_to_the_input_files(edited):
     load = next(each for each in found["jobs"].values() if each["method"] == "load")
     assert len(load["input_files"]) == 48
     evaluate = next(each for each in found["jobs"].values() if each["method"] == "evaluate")
-    assert "cortax/scores.py" in evaluate["sources"]
+    assert "cortax/learning/scores.py" in evaluate["sources"]
     missed = edited.cortax("show", "mini/evaluate/block/ridge", check=False)
     assert missed.returncode == 1
     assert "the nearest are ['mini/evaluate/blocks/ridge'" in missed.stderr
@@ -177,7 +182,7 @@ def test_the_board_opens_on_this_machine_only_and_goes_down_with_the_server(edit
 
 def test_control_c_in_a_terminal_stops_the_build_and_the_job(edited):
     slow = "    import time\n    time.sleep(60)\n"
-    edited.edit("methods/a_tune.py", "    with status", f"{slow}    with status")
+    edited.edit("methods/regions/a_tune.py", "    run_task(", f"{slow}    run_task(")
     terminal = Terminal(edited, "build", "mini")
     terminal.read_until(r"tune/\w+/ridge: \d+ s")
     terminal.type(b"\x03")

@@ -71,7 +71,7 @@ def test_all_cells_end_but_those_that_need_more_than_there_is(project, hungry, m
     assert project.build_log()["failed"] == ["tune/soft/hungry"]
     said = project.cortax("errors", "mini").stdout
     lost, needs, had = re.search(
-        r"huge in outer fold 0.*(MemoryError).* needs at least ([\d.]+ .B), and had ([\d.]+ .B)", said
+        r"huge, outer fold 0.*(MemoryError).* needs at least ([\d.]+ .B), and had ([\d.]+ .B)", said
     ).groups()
     assert lost == "MemoryError"
     assert (needs[-2:], had) == (("GB", "4 GB") if hungry == 1000 else ("MB", "400 MB"))
@@ -79,7 +79,7 @@ def test_all_cells_end_but_those_that_need_more_than_there_is(project, hungry, m
     # By target, fold and attempt: how many workers shared the memory.
     attempts = json.loads((project.root / ".cortax/failures/mini.json").read_text())["failed"][0]["units"]
     assert {unit["kind"] for unit in attempts} == {"MemoryError"}  # nothing was killed
-    tried = {name: [u["workers"] for u in attempts if u["cells"] == [[name, 0]]] for name in TARGETS}
+    tried = {name: [u["workers"] for u in attempts if u["keys"] == [f"{name}, outer fold 0"]] for name in TARGETS}
     assert tried == {"small": [], "fair": [4], "large": [4, 2], "huge": [4, 2, 1]}
     monkeypatch.setenv("CORTAX_MEMORY", f"{8 * hungry}MB")
     mended = project.run()

@@ -16,12 +16,12 @@ pytestmark = pytest.mark.slow
 def _slow_evaluate(project):
     """Make `evaluate` wait before its cells, so that there is time to harm it."""
     project.edit(
-        "methods/a_evaluate.py",
-        "    with status",
-        "    import os, time\n    while os.path.exists(WAIT):\n        time.sleep(0.05)\n    with status",
+        "methods/regions/a_evaluate.py",
+        "    run_task(",
+        "    import os, time\n    while not sliceno and os.path.exists(WAIT):\n        time.sleep(0.05)\n    run_task(",
     )
     wait = project.root / "wait"
-    project.edit("methods/a_evaluate.py", 'jobs = ("regions"', f'WAIT = "{wait}"\njobs = ("regions"')
+    project.edit("methods/regions/a_evaluate.py", 'jobs = ("regions"', f'WAIT = "{wait}"\njobs = ("regions"')
     wait.touch()
     return wait
 
@@ -60,7 +60,7 @@ def test_killed_slice(project, waiting):
 
 
 def test_killed_build_script_and_server(project, waiting):
-    project.edit("methods/a_evaluate.py", "refits not converged", "refits that did not converge")
+    project.edit("methods/regions/a_evaluate.py", "refits not converged", "refits that did not converge")
     build = project.start()
     project.wait_for(lambda: _analysis_processes(project))
     os.killpg(build.pid, signal.SIGKILL)
@@ -86,7 +86,7 @@ def test_an_interrupted_search_is_not_half_recorded(project):
     wait = project.root / "wait"
     wait.touch()
     slow = f"    import os, time\n    while os.path.exists({str(wait)!r}):\n        time.sleep(0.05)\n"
-    project.edit("methods/a_tune.py", "    with status", slow + "    with status")
+    project.edit("methods/regions/a_tune.py", "    run_task(", slow + "    run_task(")
     before = _finished(project, "tune")
     build = project.start()
     project.wait_for(lambda: _analysis_processes(project))
@@ -157,13 +157,13 @@ def test_two_builds_at_once(project):
 
 def test_disk_full(project):
     """A file size limit stands in for a full disk: the write fails with an error, as it does there."""
-    project.edit("methods/a_load.py", "def synthesis(job):", "OTHER = 1\n\n\ndef synthesis(job):")
+    project.edit("methods/regions/a_load.py", "def synthesis(job):", "OTHER = 1\n\n\ndef synthesis(job):")
     limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))"
-    project.edit("methods/a_load.py", "    files = find_maps", f"    {limit}\n    files = find_maps")
+    project.edit("methods/regions/a_load.py", "    files = find_images", f"    {limit}\n    files = find_images")
     failed = project.run(check=False)
     assert failed.code != 0
     assert "File too large" in failed.text
-    project.edit("methods/a_load.py", f"    {limit}\n", "")
+    project.edit("methods/regions/a_load.py", f"    {limit}\n", "")
     run = project.run()
     assert run.made == ["load"]
 
@@ -220,7 +220,7 @@ def test_a_parcellation_file_that_changes_during_the_build(project):
     path = project.root / "input/mini/soft.npy"
     good = path.read_bytes()
     project.edit(
-        "methods/a_parcellate.py",
+        "methods/regions/a_parcellate.py",
         "    maps = open_maps",
         "    if options.name == 'soft':\n"
         f"        with open({str(path)!r}, 'r+b') as file:\n"
@@ -232,5 +232,28 @@ def test_a_parcellation_file_that_changes_during_the_build(project):
     assert failed.code != 0
     assert "parcellation 'soft': a file of ['input/mini/soft.npy'] changed; build again" in failed.text
     path.write_bytes(good)
-    shutil.copy(Path(__file__).resolve().parents[2] / "methods/a_parcellate.py", project.root / "methods")
+    shutil.copy(
+        Path(__file__).resolve().parents[2] / "methods/regions/a_parcellate.py", project.root / "methods/regions"
+    )
     assert project.run().code == 0
+
+
+@pytest.mark.parametrize("harm", ["folder", "null", "cut"])
+def test_what_is_remembered_between_builds_may_be_harmed(project, harm):
+    """Caches, settings, manifests: a build makes them anew and runs nothing again."""
+    project.run()
+    home = project.root / ".cortax"
+    kept = [*home.glob("*.json"), *home.glob("manifests/*.txt")]
+    assert {"digests.json", "packages.json", "settings.json", "sizes.json", "progress.json"} <= {p.name for p in kept}
+    for path in kept:
+        content = path.read_bytes()
+        path.unlink()
+        if harm == "folder":
+            path.mkdir()
+            (path / "x").write_text("in the way")
+        else:
+            path.write_bytes(b"null" if harm == "null" else content[: len(content) // 2])
+    done = project.cortax("build", "mini")
+    assert "0 jobs ran" in done.stdout, done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    assert all(path.is_file() for path in kept)

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from cortax.grid.guarding.processes import left_behind, live_servers
+from cortax.project import is_up
+from cortax.workflow.guarding.processes import left_behind, live_servers
+from cortax.workflow.guarding.urd_lists import entries
 
 pytestmark = pytest.mark.slow
 
@@ -79,8 +81,8 @@ def test_a_cut_post_is_written_as_it_was(stopped):
     assert stopped.run().made == []
 
 
-def test_a_build_whose_post_is_cut_keeps_its_log(stopped):
-    path = (stopped.root / "results/mini/build.json").resolve().parent / "post.json"
+def test_the_post_of_a_build_script_is_written_as_it_was(stopped):
+    path = stopped.root / "workdirs/main" / entries(stopped.root)[-1].build_job / "post.json"
     before = json.loads(path.read_text())
     _cut(path)
     stopped.cortax("up")
@@ -110,6 +112,17 @@ def test_a_cut_setup_costs_one_job_and_what_depends_on_it(stopped):
     assert set(run.made) == {"tune", "evaluate", "scores"} or set(run.made) == {"tune", "evaluate"}
     assert run.made.count("tune") == 1
     assert stopped.scores().equals(scores)
+
+
+def test_a_cut_setup_under_a_running_server_is_told_and_mended(project):
+    project.run()
+    _cut(project.job("tune/soft/ridge") / "setup.json")
+    refused = project.cortax("build", "mini", check=False)
+    assert refused.returncode == 1
+    assert "setup.json: not readable" in refused.stdout + refused.stderr
+    assert "Traceback" not in refused.stdout + refused.stderr
+    project.cortax("doctor")
+    assert "tune" in project.run().made
 
 
 def test_a_cut_list_keeps_its_good_builds(stopped):
@@ -206,6 +219,20 @@ def test_down_leaves_no_process_socket_or_lock(project):
     project.cortax("up")
 
 
+def test_a_server_of_another_shell_is_ended_only_by_force(stopped):
+    server = stopped.start(Path(sys.executable).parent / "ax", "server")
+    try:
+        stopped.wait_for(lambda: is_up(stopped.root))
+        refused = stopped.cortax("down", check=False)
+        assert refused.returncode == 1
+        assert f"(process {server.pid}) that `cortax up` did not start" in refused.stderr
+        assert "server ended" in stopped.cortax("down", "--force").stdout
+        assert not _processes_of(stopped)
+    finally:
+        server.kill()
+        server.communicate()
+
+
 def test_two_at_once_start_one_server(stopped):
     command = [sys.executable, "-c", "from cortax.cli import main; main()", "up"]
     started = [
@@ -224,14 +251,16 @@ WAIT = "    import os, time\n    while os.path.exists({wait!r}):\n        time.s
 def slow(project):
     """The project with jobs of `evaluate` that are to run and wait for a file to go."""
     wait = project.root / f"wait{time.time_ns()}"  # other code than in every earlier test
-    text = (project.root / "methods/a_evaluate.py").read_text()
+    text = (project.root / "methods/regions/a_evaluate.py").read_text()
     head, _, body = text.partition("def analysis(")
     signature, _, rest = body.partition(":\n")
-    project.write("methods/a_evaluate.py", f"{head}def analysis({signature}:\n{WAIT.format(wait=str(wait))}{rest}")
+    project.write(
+        "methods/regions/a_evaluate.py", f"{head}def analysis({signature}:\n{WAIT.format(wait=str(wait))}{rest}"
+    )
     wait.touch()
     yield wait
     wait.unlink(missing_ok=True)
-    project.write("methods/a_evaluate.py", text)
+    project.write("methods/regions/a_evaluate.py", text)
     project.cortax("down", "--force", check=False)
     project.cortax("up")
     assert project.run().code == 0

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 from nilearn.surface import load_surf_data
 
-from cortax.importance.store import open_importance
-from cortax.parcellation.atlas import open_atlas
-from cortax.search.store_evaluation import open_evaluation
+from cortax.brain.parcellation.atlas import open_atlas
+from cortax.learning.importance.found import open_importance
+from cortax.learning.search.store_evaluation import open_evaluation
 
 pytestmark = pytest.mark.slow
 

@@ -1,4 +1,4 @@
-"""A job whose processes die or whose cells fail keeps what is done, goes on, and ends with the same bytes."""
+"""A job whose processes die or whose units fail keeps what is done, goes on, and ends with the same bytes."""
 
 import json
 import os
@@ -12,34 +12,38 @@ import pytest
 
 pytestmark = pytest.mark.slow
 
-# Each batch of `tune` notes that it was begun, waits a while, and fails where it is told to.
+# Each unit of `tune` notes that it was begun, waits a while, and fails where it is told to.
 HARM = """
 import os, time
+from pathlib import Path
 
 FOLDER = Path({folder!r})
+ROUND = 0
 
-def harm(batch, problem):
+def harm(key):
+    name = key.replace(", outer fold ", "@")
     with open(FOLDER / "begun", "a") as file:
-        file.write(f"{{os.getpid()}} {{problem.names[batch.targets[0]]}}@{{batch.outer}}\\n")
+        file.write(f"{{os.getpid()}} {{name}}\\n")
     time.sleep(float((FOLDER / "seconds").read_text()))
-    if (FOLDER / f"{{problem.names[batch.targets[0]]}}@{{batch.outer}}").exists():
-        what = (FOLDER / f"{{problem.names[batch.targets[0]]}}@{{batch.outer}}").read_text()
-        exec(what)
-"""
-N_BATCHES = 6  # of each of two jobs: two tasks, three outer folds
+    if (FOLDER / name).exists():
+        exec((FOLDER / name).read_text())
+
+__all__"""
+UNIT = "self.units()[unit].keys[0]"
+N_UNITS = 6  # of each of two jobs: two tasks, three outer folds
 
 
 class Harm:
-    """Slows a method down (`tune`) and makes cells of it fail; how, is no part of its key."""
+    """Slows a task down (that of `tune`) and makes units of it fail; how, is no part of its key."""
 
-    def __init__(self, project, method="tune", work="search_batch", above="_check_code"):
+    def __init__(self, project, file, what, unit=UNIT):
         self.folder, self.project, self._n = project.root / "harm", project, 0
-        self.file = f"methods/a_{method}.py"
+        self.file = file
         self.folder.mkdir()
         (self.folder / "seconds").write_text("0")
         code = HARM.format(folder=str(self.folder))
-        project.edit(self.file, f"\n\ndef {above}", f"\n{code}\nROUND = 0\n\n\ndef {above}")
-        project.edit(self.file, f"lambda batch: {work}", f"lambda batch: harm(batch, problem) or {work}")
+        project.edit(file, "\n__all__", code)
+        project.edit(file, what, f"harm({unit})")
 
     def another_round(self, seconds=0.0):
         """Make all jobs of the method run again, with no other result."""
@@ -61,13 +65,14 @@ class Harm:
         return [line.split() for line in path.read_text().splitlines()] if path.exists() else []
 
     def wait(self, n, seconds=60):
-        """Wait until so many batches were begun."""
+        """Wait until so many units were begun."""
         self.project.wait_for(lambda: len(self.begun) >= n, seconds)
 
 
 @pytest.fixture(scope="module")
 def harm(project):
-    return Harm(project)
+    unit = "self.units()[self.cut.batches.index(batch)].keys[0]"
+    return Harm(project, "cortax/workloads/regions/tasks/search.py", '"""Search a batch."""', unit)
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +83,8 @@ def undisturbed(project, harm):
 
 
 def digests(project):
-    jobs = project.jobs()
+    """Of the results of all jobs but the page, which names the jobs of its build."""
+    jobs = [name for name in project.jobs() if name != "report"]
     return {name: json.loads((project.job(name) / "outputs.json").read_text())["digest"] for name in jobs}
 
 
@@ -119,8 +125,8 @@ def test_nothing_is_left_of_a_build_that_ended_well(project, undisturbed):
 
 def test_the_job_tells_how_it_was_run(project, undisturbed):
     told = json.loads((project.job("tune/blocks/ridge") / "pool.json").read_text())
-    assert (told["n_units"], told["n_resumed"], told["failed"]) == (N_BATCHES, 0, [])
-    assert told["done"] == {"2": N_BATCHES}
+    assert (told["n_units"], told["n_resumed"], told["failed"]) == (N_UNITS, 0, [])
+    assert told["done"] == {"2": N_UNITS}
     assert told["threads"]
     assert set(told["threads"].values()) == {1}
 
@@ -134,7 +140,7 @@ def test_any_number_of_workers_finds_the_same(project, harm, undisturbed, n_work
     assert run.text.count("same results as") == 2
     assert digests(project) == undisturbed
     told = [json.loads((job / "pool.json").read_text()) for job in newest(project, "tune", 2)]
-    assert [job["done"] for job in told] == [{n_workers: N_BATCHES}] * 2
+    assert [job["done"] for job in told] == [{n_workers: N_UNITS}] * 2
 
 
 def newest(project, method, n):
@@ -153,9 +159,9 @@ def test_a_worker_is_killed(project, harm, undisturbed):
     os.kill(int(harm.begun[-1][0]), signal.SIGKILL)
     text = finish(build)
     assert text.count("same results as") == 2
-    assert len(harm.begun) == 2 * N_BATCHES + 1
+    assert len(harm.begun) == 2 * N_UNITS + 1
     told = json.loads((newest(project, "tune", 2)[0] / "pool.json").read_text())
-    assert told["done"] == {"1": 1, "2": N_BATCHES - 1}
+    assert told["done"] == {"1": 1, "2": N_UNITS - 1}
     assert running(project) == []
 
 
@@ -170,7 +176,7 @@ def test_a_slice_is_killed(project, harm, undisturbed):
     assert text.count("same results as") == 2
     assert "was killed: going on from" in text
     # Two were in flight, and two more at most were done and not counted yet.
-    assert 2 * N_BATCHES < len(harm.begun) <= 2 * N_BATCHES + 2
+    assert 2 * N_UNITS < len(harm.begun) <= 2 * N_UNITS + 2
     assert digests(project) == undisturbed
     assert running(project) == []
 
@@ -187,8 +193,8 @@ def test_the_server_is_killed(project, harm, undisturbed):
     project.cortax("up")
     run = project.run()
     assert run.text.count("same results as") == 2
-    assert "batches were done before" in outputs_of(project)
-    assert len(harm.begun) <= 2 * N_BATCHES + 2
+    assert "units were done before" in outputs_of(project)
+    assert len(harm.begun) <= 2 * N_UNITS + 2
     assert digests(project) == undisturbed
     assert running(project) == []
 
@@ -211,7 +217,7 @@ def test_a_second_script_costs_the_first_no_more_than_a_moment(project, harm, un
     refused = finish(second, good=None)
     assert second.returncode == 0 or "another build is running" in refused
     assert "tune" not in [line.split()[1] for line in refused.splitlines() if " MAKE " in line]
-    n_again = len(harm.begun) - 2 * N_BATCHES
+    n_again = len(harm.begun) - 2 * N_UNITS
     assert 0 <= n_again <= 2
     assert "was killed: going on from" in text or not n_again  # it may be killed before it begins a batch
     assert digests(project) == undisturbed
@@ -236,20 +242,20 @@ def test_an_interrupted_build_keeps_its_cells(project, harm, undisturbed):
     assert len(running(project)) == 1
     n_begun = len(harm.begun)
     project.run()
-    assert len(harm.begun) <= 2 * N_BATCHES + 2
-    assert len(harm.begun) - n_begun <= 2 * N_BATCHES - 2
+    assert len(harm.begun) <= 2 * N_UNITS + 2
+    assert len(harm.begun) - n_begun <= 2 * N_UNITS - 2
     assert digests(project) == undisturbed
 
 
-def test_cells_that_fail_are_told_and_the_next_build_tries_just_those(project, harm, undisturbed):
+def test_units_that_fail_are_told_and_the_next_build_tries_just_those(project, harm, undisturbed):
     harm.another_round()
     harm.cell("fluid@1", "raise ValueError('cannot be')")
     harm.cell("sex@0", "os._exit(3)")
     failed = project.run(check=False)
     assert failed.code != 0
-    assert "2 cells failed; the others are kept:" in failed.text
-    assert "fluid in outer fold 1: ValueError: cannot be" in failed.text
-    assert "sex in outer fold 0: exit: the process ended with exit status 3 (tried 2 times)" in failed.text
+    assert "2 units failed; the others are kept:" in failed.text
+    assert "fluid, outer fold 1: ValueError: cannot be" in failed.text
+    assert "sex, outer fold 0: exit: the process ended with exit status 3 (tried 2 times)" in failed.text
     assert job_processes(project) == []
     harm.calm()
     run = project.run()
@@ -265,19 +271,19 @@ def test_memory_that_is_not_enough_is_told(project, harm, undisturbed, monkeypat
     monkeypatch.setenv("CORTAX_MEMORY", "400MB")
     failed = project.run(check=False)
     assert failed.code != 0
-    assert re.search(r"sex in outer fold 2: .*MemoryError.*needs at least 5\d\d MB, and had 400 MB", failed.text)
+    assert re.search(r"sex, outer fold 2: .*MemoryError.*needs at least 5\d\d MB, and had 400 MB", failed.text)
     harm.cell("sex@2", "import numpy as np; np.ones(300_000_000, np.uint8)")
     project.run()
     assert digests(project) == undisturbed
 
 
-def test_a_cell_that_hangs_is_told(project, harm, undisturbed, monkeypatch):
+def test_a_unit_that_hangs_is_told(project, harm, undisturbed, monkeypatch):
     harm.another_round()
     harm.cell("fluid@0", "time.sleep(60)")
     monkeypatch.setenv("CORTAX_CELL_SECONDS", "1.5")
     failed = project.run(check=False)
     assert failed.code != 0
-    assert "fluid in outer fold 0: timeout: not done after 1.5 s (tried 2 times)" in failed.text
+    assert "fluid, outer fold 0: timeout: not done after 1.5 s (tried 2 times)" in failed.text
     harm.calm()
     project.run()
     assert digests(project) == undisturbed
@@ -292,7 +298,7 @@ def test_a_damaged_checkpoint_is_set_aside(project, harm, undisturbed):
         path.write_bytes(b"not a database, but long enough to be looked at".ljust(8192, b"."))
     harm.calm()
     project.run()
-    assert len(harm.begun) == 2 * N_BATCHES
+    assert len(harm.begun) == 2 * N_UNITS
     assert outputs_of(project).count("damaged (file is not a database); set aside as") == 2
     assert digests(project) == undisturbed
 

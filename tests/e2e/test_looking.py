@@ -37,7 +37,7 @@ def test_a_job_tells_its_options_inputs_files_and_code(project):
     with tarfile.open(job / "method.tar.gz") as archive:
         manifest = next(m for m in archive.getmembers() if m.name.endswith(".txt"))
         text = archive.extractfile(manifest).read().decode()
-    assert " cortax/parcellation/apply.py\n" in text
+    assert " cortax/brain/parcellation/apply.py\n" in text
     assert "\nnumpy " in text
 
 
@@ -94,6 +94,12 @@ def test_doctor_finds_this_machine_fit_and_says_what_is_not(project):
 
 def test_the_log_of_a_build_is_json(project):
     log = project.build_log()
-    assert set(log) == {"jobs", "ran", "failed", "skipped"}
+    assert set(log) == {"kind", "jobs", "what", "ran", "failed", "skipped", "lacking"}
+    assert log["kind"] == "regions"
+    assert log["what"].keys() == log["jobs"].keys()
+    assert log["what"]["tune/soft/ridge"] == {
+        "method": "tune",
+        "key": {"parcellation": "soft", "pipeline": "ridge"},
+    }
     assert (log["failed"], log["skipped"]) == ([], {})
     json.dumps(log)

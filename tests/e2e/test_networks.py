@@ -41,6 +41,7 @@ genes_per_job = 9
 """
 GENES = [f"g{number:02d}" for number in range(20)]
 N_FIRST = 18
+LAST = ["network_scores", "network_curves", "network_report"]
 REGRESS = ["regress/genie3", "regress/genie3/g09-and-8"]
 
 
@@ -73,7 +74,7 @@ def project():
     made = Net(root)
     try:
         made.cortax("up")
-        made.harm = Harm(made, "regress", "regress_batch", above="prepare")
+        made.harm = Harm(made, "cortax/workloads/network/tasks.py", '"""Regress a gene."""')
         made.first = made.run()
         made.undisturbed = digests(made)
         yield made
@@ -83,7 +84,7 @@ def project():
 
 
 def test_a_network_is_found_and_looked_at(project):
-    made = ["expression", *["genes"] * 3, *["regress"] * 2, "rank", "graph", "network_scores"]
+    made = ["expression", *["genes"] * 3, *["regress"] * 2, "rank", "graph", *LAST]
     assert project.first.made == made
     assert project.run().made == []
     links = pd.read_parquet(project.root / "results/net/genie3/links.parquet")
@@ -94,16 +95,20 @@ def test_a_network_is_found_and_looked_at(project):
     assert (scores["n_true"], scores["n_unranked"]) == (8, 0)
     for file in ("genes.tsv", "network.graphml", "network.tsv"):
         assert (project.root / "results/net/genie3" / file).stat().st_size > 0
-    assert "g00" in project.cortax("network", "net", "--where", "target=g10", "--rows", "1").stdout
-    assert "hub" in project.cortax("network", "net", "--table", "genes").stdout
-    assert "auroc" in project.cortax("network", "net", "--table", "scores").stdout
+    assert "g00" in project.cortax("results", "net", "--where", "target=g10", "--rows", "1").stdout
+    assert "hub" in project.cortax("results", "net", "--table", "genes").stdout
+    assert "auroc" in project.cortax("results", "net", "--table", "scores").stdout
+    assert len(pd.read_parquet(project.root / "results/net/curves.parquet")) > 4
+    page = (project.root / "results/net/report.html").read_text()
+    assert "SIMULATED DATA: Twenty genes" in page
+    assert "Agreement with what is known" in page
     assert "no job failed" in project.cortax("errors", "net").stdout
     assert "0 damaged" in project.cortax("verify").stdout
-    assert "9 jobs, 18 cells (forest x target gene)\nnothing would run" in project.cortax("plan", "net").stdout
+    assert "11 jobs, 18 units (forest x target gene)\nnothing would run" in project.cortax("plan", "net").stdout
     assert "input/net/first.csv sha256" in project.cortax("show", "net/regress/genie3").stdout
     assert "regulators" in project.cortax("results", "net", "--why").stdout
-    refused = project.cortax("results", "net", check=False)
-    assert "`cortax network net` has its links" in refused.stderr
+    refused = project.cortax("results", "net", "--table", "likns", check=False)
+    assert "did you mean 'links'" in refused.stderr
     assert "auroc" in project.ax("ds", ":net:scores").stdout
 
 
@@ -112,7 +117,7 @@ def test_any_number_of_workers_finds_the_same(project, n_workers, monkeypatch):
     project.harm.another_round()
     monkeypatch.setenv("CORTAX_WORKERS", n_workers)
     run = project.run()
-    assert run.made == ["regress", "regress"]
+    assert run.made == ["regress", "regress", "network_report"]
     assert run.text.count("same results as") == 2
     assert digests(project) == project.undisturbed
 
@@ -162,7 +167,7 @@ def test_a_slice_and_the_server_are_killed(project):
 
 def test_a_gene_that_fails_costs_its_block_only(project):
     project.harm.another_round()
-    project.harm.cell("g10@0", "raise ValueError('out of ink')")
+    project.harm.cell("g10", "raise ValueError('out of ink')")
     run = project.run(check=False)
     assert run.code == 1
     assert "the links are INCOMPLETE" in run.text
@@ -179,7 +184,7 @@ def test_genes_that_are_new_are_all_that_is_regressed(project):
     before = pd.read_parquet(project.root / "results/net/genie3/links.parquet")
     project.edit("studies/net.toml", "first.csv", "all.csv")
     run = project.run()
-    assert run.made == ["expression", *["genes"] * 4, "regress", "rank", "graph", "network_scores"]
+    assert run.made == ["expression", *["genes"] * 4, "regress", "rank", "graph", *LAST]
     assert run.text.count("same results as") == 3, "regulators and both blocks"
     assert set(project.jobs()) > {*REGRESS, "regress/genie3/g18-and-1"}
     after = pd.read_parquet(project.root / "results/net/genie3/links.parquet")
@@ -189,4 +194,4 @@ def test_genes_that_are_new_are_all_that_is_regressed(project):
     project.edit("studies/net.toml", '[regulators]\nnames = ["g0*"]', "")
     run = project.run()
     assert run.made.count("regress") == 3
-    assert "regulators changed" in run.text
+    assert "inputs changed: regulators" in run.text

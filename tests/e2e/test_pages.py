@@ -12,10 +12,10 @@ import documents
 import pandas as pd
 import pytest
 from conftest import BIN, SOURCE, Project
-from documents import ADDED
+from documents import ADDED, CONTINUED, EXAMPLE
 from freesurfer import write_freesurfer
 
-LANGUAGES = ("console", "python", "toml")
+LANGUAGES = ("console", "python", "toml", "text")
 
 
 @pytest.fixture(scope="module")
@@ -39,13 +39,20 @@ def _follow(project, block):
             )
             assert done.returncode == 0, f"{block.page}: $ {command}\n{done.stdout}{done.stderr}"
             documents.assert_shape(shown, done.stdout.splitlines(), f"{block.page}: {command}")
-    elif block.title and block.title != "after a build":
+    elif block.language == "text" or block.title.endswith(EXAMPLE):
+        return
+    elif block.title and block.title not in ("after a build", CONTINUED):
         name = block.title.removesuffix(ADDED)
         before = (project.root / name).read_text() if block.title.endswith(ADDED) else ""
         project.write(name, before + block.text)
     else:
         done = subprocess.run(
-            [sys.executable, "-c", block.text], cwd=project.root, env=env, capture_output=True, text=True, timeout=100
+            [sys.executable, "-c", documents.script(block)],
+            cwd=project.root,
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=100,
         )
         assert done.returncode == 0, f"{block.page}\n{block.text}\n{done.stderr}"
 

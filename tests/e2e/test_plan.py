@@ -31,7 +31,7 @@ def test_nothing_would_run_after_a_build_and_no_server_is_needed(project):
     project.cortax("down")
     jobs, text = planned(project)
     assert jobs == {}
-    assert "12 jobs, 12 cells" in text
+    assert "12 jobs, 12 units" in text
     assert "nothing would run" in text
     project.cortax("up")
 
@@ -41,15 +41,15 @@ def test_what_is_planned_is_what_runs(project, mended):
     jobs, text = planned(project)
     assert jobs["target/old"] == "new"
     assert jobs["tune/soft/ridge/old"] == "target/old runs first" or jobs["tune/soft/ridge/old"] == "new"
-    assert "8 would run, 6 cells" in text
+    assert "8 would run, 6 units" in text
     project.run()
     assert set(project.build_log()["ran"]) == set(jobs)
 
 
 def test_code_that_no_server_has_loaded(project):
-    project.edit("cortax/scores.py", "__all__ =", "CHANGED = 1\n__all__ =")
+    project.edit("cortax/learning/scores.py", "__all__ =", "CHANGED = 1\n__all__ =")
     jobs, text = planned(project)
-    assert jobs["evaluate/soft/ridge"] == "cortax/scores.py changed"
+    assert jobs["evaluate/soft/ridge"] == "cortax/learning/scores.py changed"
     assert jobs["scores"] == "evaluate/blocks/ridge and 1 more runs first"
     assert "1 of them only if what they need turns out otherwise than before" in text
     assert project.run().made == ["evaluate", "evaluate"]
@@ -62,8 +62,8 @@ def test_inputs_and_damage(project):
     table["handedness"] = "right"
     table.to_csv(path, sep="\t", index=False)
     jobs, text = planned(project)
-    assert jobs["phenotype"].startswith("option digest: ")
-    assert jobs["target/sex"].startswith("option digest: ")
+    assert jobs["phenotype"].startswith("option digests.input/mini/participants.tsv: ")
+    assert jobs["target/sex"].startswith("option digests.input/mini/participants.tsv: ")
     assert jobs["split"] == "phenotype runs first"
     assert len(jobs) == 9
     assert "6 of them only if" in text
@@ -81,7 +81,7 @@ def test_a_restricted_build_files_nothing(project, mended):
     jobs, _ = planned(project, *only)
     assert set(jobs) == {"tune/soft/ridge", "evaluate/soft/ridge"}
     done = project.cortax("build", "mini", *only)
-    assert re.findall(r"^   - (\S+)\s+DONE", re.sub(r"\x1b\[[0-9;]*[mK]", "", done.stdout), re.M) == [
+    assert re.findall(r"^   - (\S+)\s+(?:DONE|MAKE)", re.sub(r"\x1b\[[0-9;]*[mK]", "", done.stdout), re.M) == [
         "tune",
         "evaluate",
     ]
@@ -102,7 +102,7 @@ def test_a_restricted_build_files_nothing(project, mended):
             "got 'rigde', must be one of ['ridge']; did you mean 'ridge'",
         ),
         (("build", "mini", "--restrict", "pipelines=ridge"), "did you mean 'pipeline'"),
-        (("build", "mini", "--restrict", "fold=1"), "no job is of one fold; see [grid] of the study"),
+        (("build", "mini", "--restrict", "fold=1"), "no job is of one fold: they are of all together"),
     ],
 )
 def test_what_is_asked_wrongly_is_answered_in_one_line(project, arguments, said):

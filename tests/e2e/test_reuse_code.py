@@ -7,6 +7,9 @@ import subprocess
 import sys
 import time
 
+import pandas as pd
+import pytest
+
 ALL = "load parcellate parcellate phenotype split target target tune tune evaluate evaluate scores".split()
 
 
@@ -50,19 +53,31 @@ def test_environment_and_slices_are_no_part_of_a_key(project, monkeypatch):
     project.cortax("up")
 
 
+def test_what_places_and_orders_work_is_no_part_of_a_key(project):
+    """Another rule of how often units are tried runs nothing again; another solver, just what fits with it."""
+    settle()
+    project.edit("cortax/workflow/work/pool.py", '"killed": 3}', '"killed": 4}')
+    assert project.run().made == []
+    settle()
+    project.edit("cortax/learning/search/ridge.py", "__all__ =", "CHANGED = 1\n__all__ =")
+    run = project.run()
+    assert run.made == ["tune", "tune", "evaluate", "evaluate"]
+    assert run.text.count("same results as") == 4
+
+
 def test_helper_of_a_helper(project):
     """H2-H4: `parcellate` does not import this module itself."""
     settle()
-    project.edit("cortax/parcellation/atlas.py", "__all__ =", "CHANGED = 1\n__all__ =")
+    project.edit("cortax/brain/parcellation/atlas.py", "__all__ =", "CHANGED = 1\n__all__ =")
     run = project.run()
     assert run.made == ["parcellate", "parcellate"]
-    assert "cortax/parcellation/atlas.py changed" in run.text
+    assert "cortax/brain/parcellation/atlas.py changed" in run.text
     assert run.text.count("nothing below needs to run") == 2
 
 
 def test_same_second_edits(project):
     """H1: two edits of the same size within one mtime second run the code of the second."""
-    path = project.root / "methods/a_scores.py"
+    path = project.root / "methods/regions/a_scores.py"
     text = path.read_text()
     stamp = time.time_ns() // 10**9 * 10**9
     for number in "12":
@@ -77,11 +92,13 @@ def test_same_second_edits(project):
 
 def test_two_files_that_swap_their_contents(project):
     """H5-H7: digests are not combined in a way that can cancel."""
-    one, two = project.root / "cortax/parcellation/one.py", project.root / "cortax/parcellation/two.py"
+    one, two = project.root / "cortax/brain/parcellation/one.py", project.root / "cortax/brain/parcellation/two.py"
     one.write_text("WEIGHT = 1\n")
     two.write_text("WEIGHT = 2\n")
     project.edit(
-        "cortax/parcellation/atlas.py", "CHANGED = 1\n", "from cortax.parcellation import one, two\nCHANGED = 1\n"
+        "cortax/brain/parcellation/atlas.py",
+        "CHANGED = 1\n",
+        "from cortax.brain.parcellation import one, two\nCHANGED = 1\n",
     )
     assert project.run().made == ["parcellate", "parcellate"]
     settle()
@@ -95,10 +112,10 @@ def test_two_files_that_swap_their_contents(project):
 def test_the_last_step(project):
     """A reported metric is changed: no search, no split, no image."""
     settle()
-    project.edit("cortax/scores.py", "def get_metric(", "CHANGED = 1\n\n\ndef get_metric(")
+    project.edit("cortax/learning/scores.py", "def get_metric(", "CHANGED = 1\n\n\ndef get_metric(")
     run = project.run()
     assert run.made == ["evaluate", "evaluate"]
-    assert "cortax/scores.py changed" in run.text
+    assert "cortax/learning/scores.py changed" in run.text
 
 
 def test_a_library_upgrade(project):
@@ -112,7 +129,7 @@ def test_a_library_upgrade(project):
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: joblib\nVersion: 99.0\n")
     (info / "RECORD").write_text("joblib/__init__.py,,\n")
     run = project.run()
-    assert re.search(r"joblib \S+ -> 99\.0", run.text)
+    assert re.search(r"joblib \S+ \w+ -> 99\.0 \w+", run.text)
     assert {"tune", "evaluate"} <= set(run.made)
     assert "scores" in run.linked, "the same numbers came out"
     shutil.rmtree(overlay / "joblib")
@@ -123,7 +140,7 @@ def test_a_library_upgrade(project):
 def test_quick_run_after_an_edit_is_refused(project):
     """H14, H15: `ax run -q` keeps the old code in memory."""
     settle()
-    project.edit("cortax/scores.py", "CHANGED = 1\n", "CHANGED = 2\n")
+    project.edit("cortax/learning/scores.py", "CHANGED = 1\n", "CHANGED = 2\n")
     quick = project.run("-q", check=False)
     assert quick.code != 0
     assert "the server has not loaded the present code of 'evaluate'" in quick.text
@@ -134,7 +151,12 @@ def test_quick_run_after_an_edit_is_refused(project):
 def test_cosmetic_edits_rebuild_nothing(project):
     """H17: comments, docstrings and formatting of the library."""
     settle()
-    for name in ("cortax/scores.py", "cortax/data/maps.py", "cortax/folds.py", "cortax/search/pipelines.py"):
+    for name in (
+        "cortax/learning/scores.py",
+        "cortax/brain/data/maps.py",
+        "cortax/learning/folds.py",
+        "cortax/learning/search/pipelines.py",
+    ):
         path = project.root / name
         text = path.read_text()
         head, quotes, rest = text.partition('"""')
@@ -145,7 +167,7 @@ def test_cosmetic_edits_rebuild_nothing(project):
 def test_a_refactoring_of_load(project):
     """H18: rebuilt with the same bytes, it hands down its old id."""
     settle()
-    project.edit("methods/a_load.py", "def synthesis(job):", "UNUSED = 1\n\n\ndef synthesis(job):")
+    project.edit("methods/regions/a_load.py", "def synthesis(job):", "UNUSED = 1\n\n\ndef synthesis(job):")
     run = project.run()
     assert run.made == ["load"]
     assert "same results as" in run.text
@@ -154,9 +176,96 @@ def test_a_refactoring_of_load(project):
 def test_quick_run_after_another_process_has_seen_the_edit(project):
     """Whoever imports the methods rewrites the manifests: what counts is the code that the server runs."""
     settle()
-    project.edit("cortax/scores.py", "__all__ =", "SEEN = 1\n__all__ =")
-    subprocess.run([sys.executable, "-c", "import methods.a_evaluate"], cwd=project.root, env=project.env, check=True)
+    project.edit("cortax/learning/scores.py", "__all__ =", "SEEN = 1\n__all__ =")
+    subprocess.run(
+        [sys.executable, "-c", "import methods.regions.a_evaluate"], cwd=project.root, env=project.env, check=True
+    )
     quick = project.run("-q", check=False)
     assert quick.code != 0
     assert "the server has not loaded the present code of 'evaluate'" in quick.text
     assert project.run().made == ["evaluate", "evaluate"]
+
+
+EDIT_FIRST = """
+from dev import build_studies
+
+def main(urd, job):
+    ask = urd.build
+    def edited(*arguments, **options):
+        with open({path!r}, "w") as file:
+            file.write("WORD = 'two'\\n")
+        return ask(*arguments, **options)
+    urd.build = edited
+    return build_studies.main(urd, job)
+"""
+
+
+def test_an_edit_before_a_module_is_loaded(project):
+    """The build began with another source than the one that its first job finds: nothing is filed under the old key."""
+    settle()
+    late = project.root / "cortax/brain/parcellation/late.py"
+    late.write_text("WORD = 'one'\n")
+    use = "    from cortax.brain.parcellation.late import WORD\n    print('late', WORD)\n"
+    project.edit("methods/regions/a_scores.py", "def synthesis(job):\n", f"def synthesis(job):\n{use}")
+    project.write("dev/build_edit_first.py", EDIT_FIRST.format(path=str(late)))
+    done = project.ax("run", "--quiet", "edit_first")
+    assert done.returncode != 0
+    assert f"{late}: edited since the build began; start it again" in done.stdout + done.stderr
+    assert project.run().made == ["scores"]
+    assert "late two" in (project.job("scores") / "OUTPUT/synthesis").read_text()
+
+
+def test_who_orders_the_work_is_no_part_of_a_key(project):
+    settle()
+    project.edit("cortax/workflow/work/pool.py", "__all__ =", "CHANGED = 1\n__all__ =")
+    assert project.run().made == []
+
+
+OWN = """
+import importlib, json
+from pathlib import Path
+from sklearn.linear_model import Ridge
+
+class Lab(Ridge):
+    def fit(self, X, y):
+        self.alpha = json.loads(Path(__file__).with_name("lab.json").read_text())["alpha"]
+        self.alpha *= importlib.import_module("dev." + "chosen").TIMES
+        return super().fit(X, y)
+"""
+
+
+@pytest.mark.slow
+def test_what_own_code_reads_without_importing_it(project, monkeypatch):
+    """A helper that is chosen by name and a table beside the code: workers read them, whoever they are."""
+    project.write("dev/own.py", OWN)
+    project.write("dev/chosen.py", "TIMES = 1.0\n")
+    project.write("dev/lab.json", '{"alpha": 1.0}')
+    study = (project.root / "studies/mini.toml").read_text()
+    text = study.replace('name = "mini"', 'name = "own"').partition("[targets.sex]")
+    own = 'kind = "sklearn"\nregression = "dev.own:Lab"\nspace = { fit_intercept = true }\nn_configs = 1'
+    rest = text[2][text[2].index("[splits]") :].replace('kind = "ridge"\nn_configs = 3', own)
+    project.write("studies/own.toml", text[0] + rest)
+
+    def build():
+        done = project.cortax("build", "own")
+        scores = pd.read_parquet(project.root / "results/own/scores.parquet")
+        return done.stdout + done.stderr, scores["value"].tolist()
+
+    _, first = build()
+    project.write("dev/chosen.py", "TIMES = 1.0  # as before\n")
+    nothing, again = build()
+    assert "0 jobs ran" in nothing
+    assert again == first
+    project.write("dev/lab.json", '{"alpha": 900.0}')
+    plan = project.cortax("plan", "own").stdout
+    assert "dev/lab.json, which own code reads, changed" in plan
+    said, heavy = build()
+    assert "dev/lab.json, which own code reads, changed" in said
+    assert heavy != first
+    project.write("dev/chosen.py", "TIMES = 1e-9\n")
+    monkeypatch.setenv("CORTAX_BACKEND", "loky")
+    said, light = build()
+    monkeypatch.undo()
+    assert "dev/chosen.py, which own code reads, changed" in said
+    assert light not in (first, heavy)
+    assert "0 jobs ran" in build()[0]

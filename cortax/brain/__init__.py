@@ -1,0 +1,1 @@
+"""Brain images, parcellations, and pictures of them."""

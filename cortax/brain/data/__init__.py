@@ -1,0 +1,1 @@
+"""Images, maps and tables of people: what a cohort comes as."""

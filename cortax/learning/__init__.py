@@ -1,0 +1,1 @@
+"""Nested search, folds, scores, and what is made of predictions."""

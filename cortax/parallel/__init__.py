@@ -1,1 +1,0 @@
-"""How fast this machine is by processes, BLAS threads, estimator jobs and back-ends: measured, and what follows."""

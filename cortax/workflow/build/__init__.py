@@ -1,0 +1,1 @@
+"""One build: plans become jobs of Exax, and what they found is filed."""

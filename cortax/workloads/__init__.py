@@ -1,0 +1,1 @@
+"""Kinds of studies, each a folder of its own."""

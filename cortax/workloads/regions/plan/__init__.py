@@ -1,0 +1,1 @@
+"""The jobs of a study of brain regions."""

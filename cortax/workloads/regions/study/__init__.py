@@ -1,0 +1,1 @@
+"""What the study file of a study of brain regions may say."""

@@ -1,0 +1,1 @@
+"""What workers of brain-region jobs do: one task for every method that has units."""

@@ -1,0 +1,1 @@
+"""Methods of studies of brain regions."""
