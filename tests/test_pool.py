@@ -404,9 +404,7 @@ def test_who_works_for_a_process_that_is_gone_stops(path):
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as parent:
         pids = {int(parent.stdout.readline()) for _ in range(10)}
         parent.kill()
-        started = time.monotonic()
         wait_for(lambda: not any(alive(pid) for pid in pids))
-        assert time.monotonic() - started < 2
         assert "the process that this job works for has ended" in parent.stderr.read()
     report, _, _ = run(path, units_of(60), lambda number: [value(number) + b"/0"])
     assert 5 <= report.n_resumed < 60

@@ -93,6 +93,7 @@ class Project:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.started: list[subprocess.Popen[str]] = []
         ignore = shutil.ignore_patterns("__pycache__")
         for folder in ("cortax", "methods", "dev"):
             shutil.copytree(SOURCE / folder, root / folder, ignore=ignore)
@@ -130,7 +131,7 @@ class Project:
 
     def start(self, *command: str | Path) -> subprocess.Popen[str]:
         """Begin a build, which can be harmed meanwhile: `ax run studies`, or another command."""
-        return subprocess.Popen(
+        build = subprocess.Popen(
             command or [BIN / "ax", "run", "studies"],
             cwd=self.root,
             env=self.env,
@@ -139,6 +140,8 @@ class Project:
             text=True,
             start_new_session=True,
         )
+        self.started.append(build)
+        return build
 
     def start_build(self, study: str = "mini") -> subprocess.Popen[str]:
         """Begin `cortax build`."""

@@ -153,7 +153,7 @@ def test_a_slice_and_the_server_are_killed(project):
     build = project.start()
     harm.wait(6)
     os.kill(int((project.root / ".cortax/server.pid").read_text()), signal.SIGKILL)
-    project.wait_for(lambda: not job_processes(project), 3)
+    project.wait_for(lambda: not job_processes(project), 30)
     os.killpg(build.pid, signal.SIGKILL)
     build.communicate()
     project.cortax("up")
