@@ -110,7 +110,7 @@ def root(tmp_path, monkeypatch):
     jobs = {"load": "main-0", "split": "main-2", "scores": "main-3"}
     log = {"kind": "regions", "jobs": jobs, "what": what, "ran": ran}
     (tmp_path / "results" / "mini" / "build.json").write_text(json.dumps(log))
-    for job, rows in (("main-0", "sub-7,no file,a.npy\n"), ("main-2", "sub-9,not in load,\nsub-7,not in load,\n")):
+    for job, rows in (("main-0", "sub-7,no file,a.npy\n"), ("main-2", "sub-9,lacks images,\nsub-7,lacks images,\n")):
         (tmp_path / "workdirs" / "main" / job).mkdir(parents=True)
         (tmp_path / "workdirs" / "main" / job / "dropped.csv").write_text(f"participant_id,reason,file\n{rows}")
     (tmp_path / "deep" / "below").mkdir(parents=True)
@@ -162,7 +162,7 @@ def test_best_says_how_many_were_left_out_and_where_to_look(root):
 def test_the_first_reason_counts(root):
     assert left_out(root, build_log(root, "mini")).values.tolist() == [
         ["sub-7", "no file", "a.npy"],
-        ["sub-9", "not in load", ""],
+        ["sub-9", "lacks images", ""],
     ]
     assert "no file" in run("mini", "--table", "dropped").stdout
 

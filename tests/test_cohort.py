@@ -36,15 +36,15 @@ def test_the_cohort_is_the_intersection(table, maps, regions):
 
 
 def test_what_a_subject_lacks_is_said():
-    _, dropped = join_cohort(phenotypes(["001", "002"]), [], {"load a": ["001", "003"], "table b": ["001"]})
+    _, dropped = join_cohort(phenotypes(["001", "002"]), [], {"images": ["001", "003"], "tables.b": ["001"]})
     reasons = dict(zip(dropped["participant_id"], dropped["reason"], strict=True))
-    assert reasons == {"002": "not in load a, table b", "003": "not in table b, phenotype"}
+    assert reasons == {"002": "lacks images, tables.b", "003": "lacks tables.b, phenotypes"}
 
 
 def test_ids_of_another_form_are_shown_side_by_side():
     with pytest.raises(InputError) as caught:
-        join_cohort(phenotypes(["001", "002"]), [], {"load": ["sub-001", "sub-002"]})
-    assert "load: ['sub-001', 'sub-002'], phenotype: ['001', '002']" in str(caught.value)
+        join_cohort(phenotypes(["001", "002"]), [], {"images": ["sub-001", "sub-002"]})
+    assert "images: ['sub-001', 'sub-002'], phenotypes: ['001', '002']" in str(caught.value)
 
 
 @pytest.fixture

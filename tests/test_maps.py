@@ -299,7 +299,7 @@ def test_nobody_reads_what_nobody_asked_for(cohort):
     assert files.subjects == ("002", "10", "3")
     assert "pilot" not in inventory(files)[0]
     (left_out,) = load_maps(files, out, space=SPACE, inventory_digest=inventory(files)[1]).dropped
-    assert (left_out.participant_id, left_out.reason) == ("pilot", "not in phenotype")
+    assert (left_out.participant_id, left_out.reason) == ("pilot", "in no phenotype table")
     # Ids that are written otherwise are for others to tell
     (root / "sub-pilot/x/lh.curv.npy").unlink()
     assert len(find_maps(root, patterns, leave_out=lambda subject: True).subjects) == 4

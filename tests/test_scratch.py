@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from cortax.workflow.guarding.faults import engine_faults
+from cortax.workflow.guarding.faults import backend_faults
 from cortax.workflow.guarding.quarantine import Quarantine
 from cortax.workflow.work.scratch import Scratch, abandoned, backends_folder, clear_scratch
 
@@ -137,10 +137,10 @@ def test_only_semaphores_since_it_was_made_are_noted(tmp_path):
 def test_the_doctor_tells_and_mends(tmp_path):
     path = backends_folder(tmp_path) / f"slurm-999999999-1-0-{os.uname().nodename}"
     path.mkdir(parents=True)
-    (fault,) = engine_faults(tmp_path)
+    (fault,) = backend_faults(tmp_path)
     assert path.name in fault.problem
     fault.mend(Quarantine(tmp_path))
-    assert list(engine_faults(tmp_path)) == []
+    assert list(backend_faults(tmp_path)) == []
     assert not path.exists()
 
 

@@ -83,9 +83,9 @@ def test_a_participant_may_be_called_as_nothing_is(tmp_path):
     for folder in folders:
         folder.mkdir()
     write_dropped(folders[0] / "dropped.csv", [Dropped("NA", "missing file: a.gii", "a.gii")])
-    (folders[1] / "dropped.csv").write_text("participant_id,reason\nNA,not in load\n1,not in load\n")
+    (folders[1] / "dropped.csv").write_text("participant_id,reason\nNA,lacks images\n1,lacks images\n")
     assert read_dropped(folders).to_dict("split")["data"] == [
         ["NA", "missing file: a.gii", "a.gii"],
-        ["1", "not in load", ""],
+        ["1", "lacks images", ""],
     ]
     assert read_dropped(folders[2:]).empty

@@ -76,7 +76,7 @@ def join_cohort(
     confounds : sequence of str
         Columns of `phenotypes`.
     with_regions : dict
-        For each source of maps or regions its subjects.
+        For each source of maps or regions, as it is called in messages, its subjects.
     harmonise : mapping, optional
         `site`, the name of a column of `phenotypes`; `preserved`, column by the name of the covariate; `unseen`, see
         `ComBat`.
@@ -93,7 +93,7 @@ def join_cohort(
         No subject is left; the message shows some ids of both sides, which usually tells why.
     """
     known = [(source, set(subjects)) for source, subjects in with_regions.items()]
-    known.append(("phenotype", set(phenotypes.index)))
+    known.append(("phenotypes", set(phenotypes.index)))
     everyone = sorted(set().union(*(subjects for _, subjects in known)))
     lacking = {s: [source for source, subjects in known if s not in subjects] for s in everyone}
     kept = [subject for subject in everyone if not lacking[subject]]
@@ -101,7 +101,7 @@ def join_cohort(
         examples = ", ".join(f"{source}: {sorted(subjects)[:3]}" for source, subjects in known)
         raise InputError(f"no subject is in all of the inputs; their first ids are {examples}")
     dropped = pd.DataFrame(
-        [(s, f"not in {', '.join(sources)}") for s, sources in lacking.items() if sources],
+        [(s, f"lacks {', '.join(sources)}") for s, sources in lacking.items() if sources],
         columns=["participant_id", "reason"],
     )
     table = phenotypes.loc[kept]

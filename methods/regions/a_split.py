@@ -55,8 +55,9 @@ def synthesis(job):
 
 
 def _name(source):
-    """What the build calls a job, without the study: load, or table/dkt."""
-    return f"{source.params.caption.partition('/')[2]} ({source})"
+    """What a user calls a source: images, or the table of `[tables.NAME]`."""
+    name = source.params.caption.partition("/")[2]  # without the study
+    return "images" if name == "load" else name.replace("table/", "tables.")
 
 
 def _subjects(source):

@@ -223,7 +223,7 @@ def _cluster(engine: str, project: Project) -> Iterator[None]:
 def _check_nothing_left(project: Project, others: set[int], shared: set[str]) -> None:
     wait_until(lambda: not workers_of(project.root) - others, 30)
     assert unused_memory() <= shared
-    assert not list((project.root / ".cortax/engines").glob("*"))
+    assert not list((project.root / ".cortax/backends").glob("*"))
     assert not list((project.root / ".cortax/running").glob("*"))
     assert not list((project.root / ".socket.dir").glob("*"))
     for folder in Path("/tmp").glob("cortax-*-*-*-*"):
@@ -249,7 +249,7 @@ def test_a_build_that_is_killed_with_all_its_processes(name: str, study: Study, 
             # The cells still wait: whoever works on them must be ended.
             study.project.cortax("down")
             wait_until(lambda: not workers_of(study.root) - {build.pid}, 30)
-            assert not list((study.root / ".cortax/engines").glob("*"))
+            assert not list((study.root / ".cortax/backends").glob("*"))
         assert study.build().count("same results as") == N_JOBS
     _check_same(study, name)
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["NOT_LISTED", "Dropped", "read_dropped", "tally", "write_dropped"]
 
 # Why subjects are left out whose images nobody asked for: as a study's other inputs would say.
-NOT_LISTED = "not in phenotype"
+NOT_LISTED = "in no phenotype table"
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from cortax.workflow.guarding.quarantine import Quarantine
 from cortax.workflow.plan.identity import NAME as IDENTITY
 from cortax.workflow.work.scratch import abandoned, backends_folder, clear_scratch
 
-__all__ = ["Fault", "engine_faults", "job_faults", "process_faults", "server_faults", "socket_faults"]
+__all__ = ["Fault", "backend_faults", "job_faults", "process_faults", "server_faults", "socket_faults"]
 
 _SOCKETS = ("server", "board", "urd")
 _JOB = re.compile(r"main-(\d+)$")
@@ -61,13 +61,13 @@ def server_faults(root: Path) -> Iterator[Fault]:
         yield Fault("server", f"has lost {lost}", "ended", lambda _: None, offline=True)
 
 
-def engine_faults(root: Path) -> Iterator[Fault]:
+def backend_faults(root: Path) -> Iterator[Fault]:
     """Find what back-ends left behind whose job was killed: folders, processes, semaphores, jobs of SLURM."""
     folder = backends_folder(root)
     if lost := abandoned(folder):
         names = ", ".join(path.name for path in lost)
         yield Fault(
-            "engines", f"left behind by a job that was killed: {names}", "removed", lambda _: clear_scratch(folder)
+            "back-ends", f"left behind by a job that was killed: {names}", "removed", lambda _: clear_scratch(folder)
         )
 
 

@@ -9,7 +9,7 @@ from cortax.errors import ProjectError
 from cortax.project import jobs_folder
 from cortax.workflow.guarding.faults import (
     Fault,
-    engine_faults,
+    backend_faults,
     job_faults,
     process_faults,
     server_faults,
@@ -26,7 +26,7 @@ def start_faults(root: Path) -> Iterator[Fault]:
     """Find what stops the server; each fault is looked for after those before it have been mended."""
     yield from folder_faults(root)
     yield from process_faults(root)
-    yield from engine_faults(root)
+    yield from backend_faults(root)
     yield from socket_faults(root)
     yield from setting_faults(root)
     yield from job_faults(jobs_folder(root))

@@ -26,7 +26,7 @@ _numbers = itertools.count()
 
 def backends_folder(root: Path) -> Path:
     """Return the folder of a project in which its back-ends have theirs."""
-    return root / ".cortax" / "engines"
+    return root / ".cortax" / "backends"
 
 
 class Scratch:
