@@ -1,5 +1,6 @@
 """A whole small project in a short path, with its own Exax server, for tests that build."""
 
+import fcntl
 import json
 import os
 import re
@@ -17,6 +18,8 @@ import pytest
 
 SOURCE = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
+
+FIRST = "first-build.json"
 
 STUDY = """
 name = "mini"
@@ -91,9 +94,16 @@ class Project:
 
     study = "mini"  # which one is built and looked at
 
-    def __init__(self, root: Path) -> None:
+    first: Run  # the build that it began with
+
+    def __init__(self, root: Path, built: Path | None = None) -> None:
+        """Begin anew, or as a copy of a project that has been built."""
         self.root = root
         self.started: list[subprocess.Popen[str]] = []
+        if built:
+            shutil.copytree(built, root, symlinks=True, dirs_exist_ok=True)
+            self.first = Run(**json.loads((root / FIRST).read_text()))
+            return
         ignore = shutil.ignore_patterns("__pycache__")
         for folder in ("cortax", "methods", "dev"):
             shutil.copytree(SOURCE / folder, root / folder, ignore=ignore)
@@ -109,6 +119,10 @@ class Project:
     def env(self) -> dict[str, str]:
         path = os.pathsep.join([str(self.root / "overlay"), str(self.root)])
         return {**os.environ, "PYTHONPATH": path, "CORTAX_STUDIES": f"studies/{self.study}.toml", "COLUMNS": "200"}
+
+    def take_compiled(self, built: Path) -> None:
+        """Have what another project has compiled; that takes most of a small build's time."""
+        shutil.copytree(built / ".cortax/numba", self.root / ".cortax/numba")
 
     def write(self, name: str, text: str) -> None:
         (self.root / name).write_text(text)
@@ -221,15 +235,31 @@ def write_cohort(folder: Path, n_subjects: int = 24) -> None:
         os.utime(path, (past, past))
 
 
+@pytest.fixture(scope="session")
+def built_once(tmp_path_factory):
+    """Folder of a project with one finished build: made once for all processes of pytest, and copied."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "built"
+    with open(folder.with_suffix(".lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / FIRST).exists():
+            made = Project(folder)
+            made.cortax("up")
+            try:
+                first = made.run()
+            finally:
+                made.cortax("down", "--force")
+            made.write(FIRST, json.dumps(vars(first)))
+    return folder
+
+
 @pytest.fixture(scope="module")
-def project():
+def project(built_once):
     """A project with a running server and one finished build."""
     root = Path(tempfile.mkdtemp(prefix="cx"))
-    made = Project(root)
+    made = Project(root, built_once)
     try:
         made.cortax("up")
-        first = made.run()
-        made.first = first
         yield made
     finally:
         made.cortax("down", "--force", check=False)

@@ -19,10 +19,11 @@ LANGUAGES = ("console", "python", "toml", "text")
 
 
 @pytest.fixture(scope="module")
-def laboratory():
+def laboratory(built_once):
     """A checkout with FreeSurfer's folders in `input/`."""
     root = Path(tempfile.mkdtemp(prefix="cx"))
     made = Project(root)
+    made.take_compiled(built_once)
     write_freesurfer(root)
     yield made
     made.cortax("down", "--force", check=False)
