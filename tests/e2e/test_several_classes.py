@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from nilearn.surface import load_surf_data
 
 from cortax.learning.search.store_evaluation import open_evaluation
 
@@ -19,7 +20,17 @@ order = ["mild", "moderate", "severe"]
 
 [ensembles.all]
 parcellations = ["*"]
-strategies = ["grid", "voted"]
+strategies = ["grid", "voted", "stacked"]
+
+[pipelines.trees]
+kind = "lgbm"
+n_configs = 2
+parcellations = ["soft"]
+space = { n_estimators = { low = 2, high = 8, integer = true }, min_child_samples = 2 }
+strategy = { staged = true, racing = true }
+
+[importance]
+n_repeats = 2
 
 [comparisons]
 n_bootstrap = 10
@@ -50,15 +61,20 @@ def test_everything_is_built_and_shown(project):
     means = scores[(scores["fold"] == "mean") & (scores["parcellation"] == "blocks")].set_index(["target", "metric"])
     assert {("diagnosis", "roc_auc"), ("grade", "cohen_kappa"), ("grade", "mean_absolute_error")} <= set(means.index)
     assert means["value"].notna().all()
-    for parcellation in ("all/grid", "all/voted"):
+    for parcellation in ("all/grid-2", "all/voted-2", "all/stacked-2"):
         own = scores[(scores["parcellation"] == parcellation) & (scores["fold"] == "mean")]
+        assert {"diagnosis", "grade"} <= set(own["target"])
         assert own["value"].notna().all()
+    trees = scores[(scores["pipeline"] == "trees") & (scores["fold"] == "mean")]
+    assert {"diagnosis", "grade"} <= set(trees.loc[trees["value"].notna(), "target"])
 
     stored = open_evaluation(project.job("collect/blocks/ridge"))
     classes = stored.found.probabilities[stored.targets.index("diagnosis")]
     assert classes.shape == (1, 24, 3)
     np.testing.assert_allclose(classes.sum(axis=2), 1)
     assert not stored.found.failures
+    place = stored.targets.index("grade")
+    assert stored.found.class_models[place].coefficients.shape[:2] == (3, 2)
 
     permuted = pd.read_parquet(project.root / "results/mini/permutations.parquet")
     assert {"diagnosis", "grade"} <= set(permuted.loc[permuted["p"].notna(), "target"])
@@ -70,6 +86,26 @@ def test_everything_is_built_and_shown(project):
     assert "Confusion matrix and recall of each class: grade from" in page
     assert "8 ad, 8 mci, 8 well" in page
     assert "8 mild, 8 moderate, 8 severe" in page
+    assert "Numbers of classes: diagnosis: 0 ad, 1 mci, 2 well; grade: 0 mild, 1 moderate, 2 severe." in page
+    assert "strongest regions of each model, target, kind, class and map" in page
+    _looked_up(project)
+
+
+def _looked_up(project):
+    """Tables and exports name the classes."""
+    asked = ["results", "mini", "--table", "importance", "--where", "pipeline=ridge", "--where", "kind=pattern"]
+    of_grade = project.cortax(*asked, "--where", "target=grade").stdout
+    assert "> mild" in of_grade
+    assert "> moderate" in of_grade
+    assert "well" in project.cortax(*asked, "--where", "target=diagnosis", "--where", "class=well").stdout
+    weights = project.cortax("results", "mini", "--table", "weights", "--where", "parcellation=all/stacked-2").stdout
+    assert "predicted" in weights
+    assert "> moderate" in weights
+    model = ["--parcellation", "blocks", "--pipeline", "ridge", "--target", "diagnosis", "--kind", "pattern"]
+    paths = project.cortax("export", "mini", *model, "--out", "out").stdout.split()
+    table = pd.read_csv(project.root / paths[-1])
+    assert list(table["class"].unique()) == ["ad", "mci", "well"]
+    assert len(load_surf_data(str(project.root / paths[0])).T) == 3
 
 
 def test_its_leaks_are_looked_for(project):
@@ -79,8 +115,8 @@ def test_its_leaks_are_looked_for(project):
 
 
 def test_what_is_not_for_several_classes_costs_a_second_and_no_night(project):
-    project.write(STUDY, (project.root / STUDY).read_text() + "\n[importance]\n")
+    project.edit(STUDY, 'classification = ["roc_auc"]', 'classification = ["f1"]')
     refused = project.run(check=False)
     assert refused.code != 0
     assert refused.made == []
-    assert "importance: target 'diagnosis' is of 3 classes: importance is of regressions and two" in refused.text
+    assert "evaluate.metrics.classification: target 'diagnosis' is of 3 classes: metric 'f1' cannot" in refused.text
