@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from plain import evaluate
 from sklearn.inspection import permutation_importance
@@ -29,6 +30,7 @@ from cortax.learning.search.refit import evaluate_batch
 from cortax.learning.search.scoring import check_scorer
 from cortax.learning.search.solvers import fit_seed
 from cortax.workflow.work.payload import open_task, write_payload
+from cortax.workloads.regions.class_names import name_classes
 from cortax.workloads.regions.tasks.importance import KeptImportanceTask
 from cortax.workloads.regions.tasks.problem import CutProblem
 
@@ -246,3 +248,12 @@ def test_a_worker_elsewhere_finds_the_same_where_all_targets_are_of_several_clas
         assert there[key].failure == cell.failure == ""
         for kind, each in cell.values.items():
             np.testing.assert_array_equal(there[key].values[kind], each)
+
+
+def test_numbers_of_classes_become_names():
+    table = pd.DataFrame({"target": ["grade", "grade", "sex"], "class": ["> 1", "", ""], "predicted": ["2", "0", ""]})
+    named = name_classes(table, {"grade": ["mild", "moderate", "severe"]})
+    assert named["class"].tolist() == ["> moderate", "", ""]
+    assert named["predicted"].tolist() == ["severe", "mild", ""]
+    # The names of a target may be lost; its numbers are not.
+    assert name_classes(table, {})["class"].tolist() == ["> 1", "", ""]

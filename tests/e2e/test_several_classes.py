@@ -6,6 +6,7 @@ import pytest
 from nilearn.surface import load_surf_data
 
 from cortax.learning.search.store_evaluation import open_evaluation
+from cortax.workflow.lookup.results import read_table
 
 pytestmark = pytest.mark.slow
 
@@ -20,6 +21,7 @@ order = ["mild", "moderate", "severe"]
 
 [ensembles.all]
 parcellations = ["*"]
+pipelines = ["ridge"]
 strategies = ["grid", "voted", "stacked"]
 
 [pipelines.trees]
@@ -93,19 +95,29 @@ def test_everything_is_built_and_shown(project):
 
 def _looked_up(project):
     """Tables and exports name the classes."""
-    asked = ["results", "mini", "--table", "importance", "--where", "pipeline=ridge", "--where", "kind=pattern"]
-    of_grade = project.cortax(*asked, "--where", "target=grade").stdout
-    assert "> mild" in of_grade
-    assert "> moderate" in of_grade
-    assert "well" in project.cortax(*asked, "--where", "target=diagnosis", "--where", "class=well").stdout
-    weights = project.cortax("results", "mini", "--table", "weights", "--where", "parcellation=all/stacked-2").stdout
-    assert "predicted" in weights
-    assert "> moderate" in weights
+    asked = ["--where", "pipeline=ridge", "--where", "kind=pattern"]
+    shown = project.cortax("results", "mini", "--table", "importance", *asked).stdout
+    assert all(name in shown for name in ("> mild", "> moderate", "ad", "mci", "well"))
+    importance = read_table(project.root, "mini", "importance")
+    assert set(importance.loc[importance["kind"] == "permutation", "pipeline"]) == {"ridge", "trees"}
+    weights = read_table(project.root, "mini", "weights")
+    stacked = weights[weights["parcellation"] == "all/stacked-2"].set_index("target")
+    assert set(stacked.loc["grade", "class"]) == {"> mild", "> moderate"}
+    assert set(stacked.loc["diagnosis", "predicted"]) == {"ad", "mci", "well"}
+    assert set(stacked.loc["sex", "class"]) == {""}
+    assert stacked["weight"].notna().all()
     model = ["--parcellation", "blocks", "--pipeline", "ridge", "--target", "diagnosis", "--kind", "pattern"]
     paths = project.cortax("export", "mini", *model, "--out", "out").stdout.split()
     table = pd.read_csv(project.root / paths[-1])
     assert list(table["class"].unique()) == ["ad", "mci", "well"]
-    assert len(load_surf_data(str(project.root / paths[0])).T) == 3
+    # A map for each class, in that order; regions of this atlas do not overlap.
+    maps = load_surf_data(str(project.root / paths[0])).T
+    assert len(maps) == 3
+    for name, one in zip(("ad", "mci", "well"), maps, strict=True):
+        means = table.loc[table["class"] == name, "mean"].to_numpy()
+        values = np.unique(one[np.isfinite(one) & (one != 0)])
+        assert len(values) > 1
+        np.testing.assert_allclose(np.abs(values[:, None] - means).min(axis=1), 0, atol=1e-5 * np.abs(means).max())
 
 
 def test_its_leaks_are_looked_for(project):

@@ -68,9 +68,9 @@ def search_cell(problem: Problem, target: int, outer: int) -> CellSearch:
     for inner, valid in enumerate(problem.folds.valid[outer]):
         train = ~problem.folds.test[outer] & ~valid
         fail = lambda _, number, error, inner=inner: race.fail(inner, number, error)  # noqa: E731
-        for part, _ in training_sets(problem, [target], train, valid, fail):
+        for rows, _ in training_sets(problem, [target], train, valid, fail):
             try:
-                race.parts.append(_Part.of(problem, part, target))
+                race.parts.append(_Part.of(problem, rows, target))
             except ValueError as error:
                 race.fail(inner, -1, error)
     for part in race.parts:
