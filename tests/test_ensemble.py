@@ -420,7 +420,7 @@ def test_weights_of_members(ridges):
         ensemble = ensemble_of(strategy, ridges)
         cells = {(t, k): ensemble_cell(ensemble, t, k) for t in range(2) for k in range(3)}
         found = collect_evaluations(cells, 2, folds)
-        table = weights_table(found, strategy, targets=NAMES, members=members)
+        table = weights_table(found, strategy, targets=ensemble.targets, members=members)
         assert list(table.columns) == ["target", "outer", "member", "weight"]
         assert len(table) == 2 * 3 * 3
         weights = table.set_index(["target", "outer", "member"])["weight"]

@@ -8,6 +8,8 @@ ordered stay one column. Classes are the numbers 0 to n_classes - 1.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from cortax.learning.arrays import Floats, Ints
@@ -18,6 +20,7 @@ __all__ = [
     "check_present",
     "class_labels",
     "class_probabilities",
+    "column_names",
     "count_classes",
     "expand",
     "is_by_class",
@@ -66,6 +69,14 @@ def expand(y: Floats, task: str, n_classes: int) -> Floats:
     """
     numbers = np.arange(n_classes)
     return np.asarray(y[:, None] > numbers[:-1] if task == "ordinal" else y[:, None] == numbers, dtype=np.float64)
+
+
+def column_names(task: str, classes: Sequence[str]) -> list[str]:
+    """Return names of the columns of a target that `is_by_class`, by those of its classes.
+
+    A class stands for itself against the rest, `> CLASS` for the threshold of an ordinal target that is above it.
+    """
+    return [f"> {name}" for name in classes[:-1]] if task == "ordinal" else list(classes)
 
 
 def class_labels(decisions: Floats, task: str) -> Floats:

@@ -43,7 +43,7 @@ class ModelEvaluation:
         `predictions`, float64 of shape (n_repeats, n_targets, n_subjects), NaN where the target is; `probabilities`, of
         ordinal targets and of more than two classes by the number of the target, float64 of shape (n_repeats,
         n_subjects, n_classes); `coefficients` of linear models, per unit of the original regions, float64 of shape
-        (n_targets, n_outer, n_regions), NaN of such targets; failures.
+        (n_targets, n_outer, n_regions), NaN of such targets, whose models are in `class_models`; failures.
     """
 
     problem: Problem

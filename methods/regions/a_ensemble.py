@@ -66,7 +66,7 @@ def synthesis(job, prepare_res, analysis_res):
     found = collect_evaluations(analysis_res.merge_auto(), len(targets.names), folds)
     table = score_targets(found, targets, folds.test, groups, build(Scoring, options))
     table.to_parquet(job.filename("scores.parquet"), index=False)
-    weights = weights_table(found, options.strategy, targets=targets.names, members=options.members)
+    weights = weights_table(found, options.strategy, targets=targets, members=options.members)
     weights.to_parquet(job.filename("weights.parquet"), index=False)
     results, others = save_evaluation(job.path, found, targets.names, options.members)
     print(f"{len(options.members)} members, {len(found.failures)} of {found.chosen.size} units failed")

@@ -41,7 +41,9 @@ def synthesis(job, prepare_res):
     cut = task.cut
     done = task.read(collect_task(task, job, find_root()))
     check_class_code(estimator_names(cut.estimators), options.code)
-    found = collect_importance(done, cut.problem.names, columns, cut.problem.folds.n_outer)
+    problem = cut.problem
+    ordinal = [name for name, kind in zip(problem.names, problem.tasks, strict=True) if kind == "ordinal"]
+    found = collect_importance(done, problem.names, columns, problem.folds.n_outer, ordinal=ordinal)
     results = save_importance(job.path, found)
     print(f"{len(done)} units, {len(found.failures)} failed")
     outputs.record(job.path, results, ["pool.json"], method=job.method, name=job.params.caption)

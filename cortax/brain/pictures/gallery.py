@@ -69,10 +69,12 @@ def show_importance(atlas: Atlas, table: pd.DataFrame, called: str, max_pictures
     """
     kind = next(name for name in KINDS if (table["kind"] == name).any())
     shown = table[table["kind"] == kind].dropna(subset=["mean"])
-    groups = list(shown.groupby(["target", "map"], sort=False))
+    shown = shown if "class" in shown else shown.assign(**{"class": ""})
+    groups = list(shown.groupby(["target", "class", "map"], sort=False))
     pictures, turning = [], None
-    for (target, one_map), part in groups[:max_pictures]:
-        title = f"{target}, {one_map}" if one_map else str(target)
+    for (target, number, one_map), part in groups[:max_pictures]:
+        of_class = f"class {number}" if number else ""
+        title = ", ".join(str(each) for each in (target, of_class, one_map) if each)
         values = _values(atlas, part)
         drawn = draw_values(atlas.space, values, kind)
         if drawn is None:

@@ -16,8 +16,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import expit
 
-from cortax.errors import SearchError
-from cortax.learning.arrays import Floats
+from cortax.learning.arrays import Floats, Ints
+from cortax.learning.classes import binary_task, class_probabilities, expand
+from cortax.learning.search.by_class import as_multiclass, make_columns
 from cortax.learning.search.cells import Batch, Configs, Problem, as_failure
 from cortax.learning.search.evaluations import CellEvaluation, failed_cell
 from cortax.learning.search.own import keep_groups
@@ -49,21 +50,15 @@ def predict_inner(
     -------
     dict of (target, outer fold) to CellEvaluation
         `rows` are the outer training subjects whose target is known. `predictions` are values, or probabilities of
-        class 1: where the refit calibrates, by the refit's own sigmoid, which is fitted on these very decisions.
-        `labels` are NaN.
+        class 1: where the refit calibrates, by the refit's own sigmoids, which are fitted on these very decisions. Of
+        ordinal targets and of more than two classes they are NaN, and there are `probabilities`. `labels` are NaN.
 
     Raises
     ------
     SearchError
-        An argument is not allowed, or a target is ordinal or of more than two classes. A cell of which any fit failed
-        is no error but has a `failure`.
+        An argument is not allowed. A cell of which any fit failed is no error but has a `failure`.
     """
     start = time.perf_counter()
-    for target in batch.targets:
-        if problem.is_by_class(target):
-            raise SearchError(
-                f"target {problem.names[target]!r}: inner predictions are of regressions and two classes only"
-            )
     chosen, failed = choose_cells(problem, batch, pipeline, scores=scores, configs=configs, rule=rule)
     fitting = _Fitting(problem, batch, pipeline, configs, chosen)
     for valid in problem.folds.valid[batch.outer]:
@@ -89,8 +84,9 @@ class _Fitting:
         self._task = task = problem.tasks[batch.targets[0]]
         used = [config for found in configs.values() for config in found]
         self._solver = None if problem.plain else find_solver(problem.kind, task, used)
-        self._calibrates = task == "classification" and pipeline.calibrates
-        self._said = {t: np.full(problem.folds.n_subjects, np.nan) for t in chosen}
+        self._calibrates = task != "regression" and pipeline.calibrates
+        # A row for each column of the target, or for each class where an estimator takes them all.
+        self._said: dict[int, Floats] = {}
         self._not_converged = dict.fromkeys(chosen, 0)
         self._failures: dict[int, str] = {}
 
@@ -105,33 +101,50 @@ class _Fitting:
                 except Exception as error:
                     self._fail(target, -1, error)
                     continue
-                self._said[target][part.valid] = said
+                empty = np.full((len(said), self._problem.folds.n_subjects), np.nan)
+                self._said.setdefault(target, empty)[:, part.valid] = said
                 self._not_converged[target] += not_converged
 
     def _fit(self, part: TrainingSet, target: int) -> tuple[Floats, int]:
-        """Values, or decisions where they are calibrated later, or probabilities."""
+        """Values, or decisions where they are calibrated later, or probabilities, of shape (n_columns, n_valid)."""
         number = self._chosen[target]
-        config, y = self._configs[target][number], self._problem.targets[part.train, target]
+        config = self._configs[target][number]
         seed = fit_seed(self._problem, target, self._outer, number)
+        Y, owners = make_columns(self._problem, part.train, [target])
         if self._solver is None:
-            return self._fit_plainly(part, y, config, seed)
-        found = self._solver.fit(part, y[:, None], [config], task=self._task, seeds=np.array([[seed]]))
+            return self._fit_plainly(part, target, config, seed)
+        seeds = np.full((len(owners), 1), seed)
+        found = self._solver.fit(part, Y, [config], task=binary_task(self._task), seeds=seeds)
         for *_, error in found.failures:
             raise error
-        decisions: Floats = found.decisions[0, 0]
-        odds = self._task == "classification" and not self._calibrates
-        return expit(decisions) if odds else decisions, int(found.not_converged[0, 0])
+        decisions: Floats = found.decisions[:, 0]
+        odds = self._task != "regression" and not self._calibrates
+        return expit(decisions) if odds else decisions, int(found.not_converged[:, 0].sum())
 
-    def _fit_plainly(self, part: TrainingSet, y: Floats, config: Mapping[str, Any], seed: int) -> tuple[Floats, int]:
-        back: Any = make_back(self._pipeline, self._task, config, seed=seed)
+    def _fit_plainly(self, part: TrainingSet, target: int, config: Mapping[str, Any], seed: int) -> tuple[Floats, int]:
+        task, y = self._task, self._problem.targets[part.train, target]
+        back: Any = make_back(self._pipeline, task, config, seed=seed)
         keep_groups(back, y, self._problem.groups_of(part.train), calibrates=self._calibrates)
-        if self._task == "regression":
+        if task == "regression":
             not_converged = fit_counting(back, part.X, y)
-            return np.asarray(back.predict(part.X_valid), dtype=np.float64), not_converged
-        not_converged = fit_counting(back, part.X, y.astype(np.int64))
-        if self._calibrates:
-            return np.asarray(back.decision_function(part.X_valid), dtype=np.float64), not_converged
-        return np.asarray(back.predict_proba(part.X_valid)[:, 1], dtype=np.float64), not_converged
+            return np.asarray(back.predict(part.X_valid), dtype=np.float64)[None], not_converged
+        model = as_multiclass(back, self._pipeline, task, self._problem.n_classes(target))
+        not_converged = fit_counting(model, part.X, y.astype(np.int64))
+        found = [self._of_classes(each, part.X_valid) for each in ([back] if model is back else model.estimators_)]
+        takes_all = model is back and self._problem.is_by_class(target)
+        said = found[0] if takes_all else np.stack([rows[-1] for rows in found])
+        return np.asarray(said, dtype=np.float64), not_converged
+
+    def _of_classes(self, fitted: Any, X: Floats) -> Any:
+        """Decisions or probabilities by class; the last row is that of class 1 of two."""
+        return np.atleast_2d((fitted.decision_function if self._calibrates else fitted.predict_proba)(X).T)
+
+    def _calibrated(self, decisions: Floats, rows: Ints, target: int) -> Floats:
+        """Probabilities by a sigmoid for each row of decisions."""
+        y = self._problem.targets[rows, target]
+        Y = y[None] if len(decisions) == 1 else expand(y, self._task, self._problem.n_classes(target)).T
+        pairs = zip(decisions, Y, strict=True)
+        return np.stack([fit_sigmoid(one, of).predict_proba(one[:, None])[:, 1] for one, of in pairs])
 
     def _fail(self, target: int, _: int, error: Exception) -> None:
         as_failure(error)
@@ -143,16 +156,17 @@ class _Fitting:
     def cell(self, target: int) -> CellEvaluation:
         if target in self._failures:
             return failed_cell(self._failures[target])
-        said, known = self._said[target], ~np.isnan(self._problem.targets[:, target])
+        by_class, known = self._problem.is_by_class(target), ~np.isnan(self._problem.targets[:, target])
         rows = np.flatnonzero(~self._problem.folds.test[self._outer] & known)
-        predictions = said[rows]
+        columns = self._said[target][:, rows]
         if self._calibrates:
-            sigmoid = fit_sigmoid(predictions, self._problem.targets[rows, target])
-            predictions = sigmoid.predict_proba(predictions[:, None])[:, 1]
+            columns = self._calibrated(columns, rows, target)
+        nothing = np.full(len(rows), np.nan)
         return CellEvaluation(
             rows=rows,
-            predictions=predictions,
-            labels=np.full(len(rows), np.nan),
+            predictions=nothing if by_class else columns[0],
+            labels=nothing,
+            probabilities=class_probabilities(columns, self._task) if by_class else None,
             linear=None,
             chosen=self._chosen[target],
             train_rows=len(rows),

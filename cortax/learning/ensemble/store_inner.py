@@ -1,9 +1,9 @@
-"""Inner out-of-fold predictions on disk: one array that is mapped, not read, as an ensemble needs a cell at a time."""
+"""Inner out-of-fold predictions on disk: arrays that are mapped, not read, as an ensemble needs a cell at a time."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -24,21 +24,25 @@ class StoredInner:
     Attributes
     ----------
     predictions : float64 array of shape (n_targets, n_folds, n_subjects)
-        Values, or probabilities of class 1. NaN outside the outer training part, where the target is unknown, and
-        where a fit failed.
+        Values, or probabilities of class 1. NaN outside the outer training part, where the target is unknown, where a
+        fit failed, and of targets that have probabilities of every class.
     outers : tuple of int, of length n_folds
         Which outer folds they are of.
     failures : tuple of dict
         target (its number), outer, message.
+    probabilities : mapping of target (its number) to float64 array of shape (n_folds, n_subjects, n_classes)
+        Of ordinal targets and of more than two classes. NaN as in `predictions`.
     """
 
     predictions: Floats
     outers: tuple[int, ...]
     failures: tuple[Failure, ...]
+    probabilities: Mapping[int, Floats] = field(default_factory=dict)
 
     def of(self, target: int, outer: int) -> Floats:
-        """Return the predictions of a cell, of shape (n_subjects,)."""
-        return np.asarray(self.predictions[target, self.outers.index(outer)])
+        """Return the predictions of a cell, of shape (n_subjects,) or, of several classes, (n_subjects, n_classes)."""
+        of_target = self.probabilities.get(target, self.predictions[target])
+        return np.asarray(of_target[self.outers.index(outer)])
 
     def why_not(self, target: int, outer: int) -> list[str]:
         """Return the messages of what failed in a cell."""
@@ -50,6 +54,8 @@ def save_inner(
 ) -> tuple[list[str], list[str]]:
     """Write the inner predictions of cells into a folder; return the names of results, and of what else it wrote.
 
+    `inner.npy` holds predictions, and `classes-NUMBER.npy` the probabilities of a target that has some, by its number.
+
     Raises SearchError: every cell failed; the message is that of the first.
     """
     outers = sorted({outer for _, outer in done})
@@ -59,14 +65,26 @@ def save_inner(
         raise SearchError(f"every cell failed; the first: {failures[0]['message']}")
     predictions = np.full((len(targets), len(outers), n_subjects), np.nan)
     seconds = np.zeros(predictions.shape[:2])
+    probabilities: dict[int, Floats] = {}
     for (t, outer), cell in cells:
         predictions[t, outers.index(outer), cell.rows] = cell.predictions
         seconds[t, outers.index(outer)] = cell.seconds
+        if cell.probabilities is not None:
+            empty = np.full((len(outers), n_subjects, cell.probabilities.shape[1]), np.nan)
+            probabilities.setdefault(t, empty)[outers.index(outer), cell.rows] = cell.probabilities
     about = {"failures": failures, "outers": outers, "targets": targets}
-    return save(folder, {"inner.npy": predictions, "inner.json": about}), save(folder, {"seconds.npy": seconds})
+    by_class = {_file(t): values for t, values in sorted(probabilities.items())}
+    results = save(folder, {"inner.npy": predictions, "inner.json": about, **by_class})
+    return results, save(folder, {"seconds.npy": seconds})
+
+
+def _file(target: int) -> str:
+    return f"classes-{target}.npy"
 
 
 def open_inner(folder: str | Path) -> StoredInner:
     """Map what `save_inner` wrote."""
     predictions, about = load(folder, "inner.npy", "inner.json")
-    return build(StoredInner, {"predictions": predictions}, about)
+    by_class = [t for t in range(len(predictions)) if (Path(folder) / _file(t)).exists()]
+    probabilities = dict(zip(by_class, load(folder, *map(_file, by_class)), strict=True))
+    return build(StoredInner, {"predictions": predictions, "probabilities": probabilities}, about)

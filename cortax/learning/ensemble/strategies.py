@@ -18,11 +18,12 @@ from scipy.special import expit
 
 from cortax.errors import SearchError, choices
 from cortax.learning.arrays import Floats, Ints
-from cortax.learning.classes import class_labels, one_prediction
+from cortax.learning.classes import class_labels, column_names, one_prediction
 from cortax.learning.cohort import Targets
 from cortax.learning.ensemble.meta import stack
 from cortax.learning.ensemble.store_inner import StoredInner
 from cortax.learning.folds import Folds
+from cortax.learning.search.by_class import combine
 from cortax.learning.search.cells import SCORERS, as_failure
 from cortax.learning.search.evaluations import CellEvaluation, Evaluation, failed_cell
 from cortax.learning.search.pipelines import LinearModel
@@ -107,6 +108,8 @@ class EnsembleMember:
 
     def inner_predictions(self, target: str, outer: int, rows: npt.NDArray[np.int64]) -> Floats:
         """Return out-of-fold predictions of outer training subjects, of shape (n_rows,).
+
+        Of ordinal targets and of more than two classes they are probabilities, of shape (n_rows, n_classes).
 
         Raises SearchError: one is missing.
         """
@@ -251,24 +254,31 @@ def _voted(ensemble: Ensemble, cell: _Cell) -> CellEvaluation:
 def _stacked(ensemble: Ensemble, cell: _Cell) -> CellEvaluation:
     """A model of the members' inner out-of-fold predictions, applied to what their refits predict."""
     name, task = ensemble.targets.names[cell.target], ensemble.targets.tasks[cell.target]
-    if cell.probabilities is not None:
-        raise SearchError(f"target {name!r}: stacked models are of regressions and two classes only")
-    train = np.column_stack([m.inner_predictions(name, cell.outer, cell.train) for m in ensemble.members])
+    train = np.stack([m.inner_predictions(name, cell.outer, cell.train) for m in ensemble.members], axis=1)
+    by_class = cell.probabilities is not None
     held_out = [valid[cell.train] for valid in ensemble.folds.valid[cell.outer]]
     found = stack(
         train,
         ensemble.targets.values[cell.train, cell.target],
-        cell.predictions,
+        cell.predictions if cell.probabilities is None else np.moveaxis(cell.probabilities, 0, 1),
         [(np.flatnonzero(~valid), np.flatnonzero(valid)) for valid in held_out],
         task=task,
         scorer=ensemble.scorers[task],
         rule=ensemble.rule,
         target=name,
     )
-    predictions = expit(found.decisions) if task == "classification" else found.decisions
-    labels = _classes(ensemble, cell, found.decisions > 0)
+    probabilities = None
+    if by_class:
+        said = combine(found.decisions[:, None], task, odds=True, by_decision=True)
+        assert said.probabilities is not None
+        probabilities, labels = said.probabilities[0], said.labels[0]
+        predictions = one_prediction(probabilities, labels, task)
+    else:
+        (decisions,) = found.decisions
+        predictions = expit(decisions) if task == "classification" else decisions
+        labels = _classes(ensemble, cell, decisions > 0)
     made = _answer(cell, predictions, labels, chosen=found.number, linear=found.linear)
-    return replace(made, not_converged=found.not_converged)
+    return replace(made, not_converged=found.not_converged, probabilities=probabilities)
 
 
 STRATEGIES: dict[str, Callable[[Ensemble, _Cell], CellEvaluation]] = {
@@ -289,7 +299,7 @@ def _answer(
     return CellEvaluation(cell.test, predictions, labels, linear, chosen, len(cell.train), 0, 0.0)
 
 
-def weights_table(found: Evaluation, strategy: str, *, targets: Sequence[str], members: Sequence[str]) -> pd.DataFrame:
+def weights_table(found: Evaluation, strategy: str, *, targets: Targets, members: Sequence[str]) -> pd.DataFrame:
     """Say how much each member counts in each cell.
 
     Returns
@@ -297,6 +307,9 @@ def weights_table(found: Evaluation, strategy: str, *, targets: Sequence[str], m
     DataFrame
         target, outer, member, weight: 1 for the member that answers (grid), 1 / n_members (voted), the coefficient per
         unit of its prediction (stacked; of classes, of the log odds per unit of probability). NaN where a cell failed.
+        Of ordinal targets and of more than two classes a stacked model has more: a row for each `class`, by its number
+        against the rest or, of an ordinal target, as "> NUMBER", and each class whose probability is `predicted` by the
+        member. These two columns are there where such a target is, and empty where a weight is of no class.
     """
     weights = np.full((*found.chosen.shape, len(members)), np.nan)
     if strategy == "stacked" and found.coefficients is not None:
@@ -305,5 +318,17 @@ def weights_table(found: Evaluation, strategy: str, *, targets: Sequence[str], m
         weights[t, outer] = 1 / len(members) if strategy == "voted" else 0.0
         if strategy == "grid":
             weights[t, outer, found.chosen[t, outer]] = 1.0
-    index = pd.MultiIndex.from_product([targets, range(weights.shape[1]), members], names=["target", "outer", "member"])
-    return pd.DataFrame({"weight": weights.ravel()}, index=index).reset_index()
+    tables = []
+    for t, name in enumerate(targets.names):
+        axes: dict[str, Sequence[Any]] = {"outer": range(weights.shape[1]), "member": members}
+        values = weights[t]
+        if t in found.class_models:
+            values = found.class_models[t].coefficients
+            classes = [str(number) for number in range(values.shape[-1] // len(members))]
+            axes = {"outer": axes["outer"], "class": column_names(targets.tasks[t], classes), "member": members}
+            axes["predicted"] = classes
+        index = pd.MultiIndex.from_product([[name], *axes.values()], names=["target", *axes])
+        tables.append(pd.DataFrame({"weight": values.ravel()}, index=index).reset_index())
+    table = pd.concat(tables, ignore_index=True)
+    more = [name for name in ("class", "predicted") if name in table]
+    return table.fillna(dict.fromkeys(more, ""))[["target", "outer", "member", *more, "weight"]]

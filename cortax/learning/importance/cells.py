@@ -12,7 +12,6 @@ from cortax.learning.arrays import Floats
 from cortax.learning.importance.models import ImportanceModel, kept_model, refitted_model
 from cortax.learning.importance.permutation import (
     ImportancePart,
-    decisions_score,
     make_orders,
     make_part,
     parts_of,
@@ -32,19 +31,20 @@ def linear_kinds(part: ImportancePart, coefficients: Floats) -> dict[str, Floats
 
     Parameters
     ----------
-    coefficients : float64 array of shape (n_regions,)
-        Per unit of the measured regions.
+    coefficients : float64 array of shape (n_regions,) or (n_columns, n_regions)
+        Per unit of the measured regions; of several classes one row a column.
 
     Returns
     -------
-    dict of float64 arrays of shape (n_regions,)
+    dict of float64 arrays of that shape
         `coefficient` as it is; `standardised`, per standard deviation of the region in the training part, without
         what confounds explain; `pattern`, see `patterns`.
     """
+    by_column = [patterns(part, one) for one in np.atleast_2d(coefficients)]
     return {
         "coefficient": coefficients,
         "standardised": coefficients * spreads(part),
-        "pattern": patterns(part, coefficients),
+        "pattern": np.reshape(by_column, coefficients.shape),
     }
 
 
@@ -85,7 +85,8 @@ class CellImportance:
     ----------
     values : mapping of kind to float64 array of shape (n_regions,)
         `permutation` of every model, see `permutation`; `coefficient`, `standardised` and `pattern` of linear ones,
-        see `linear_kinds`.
+        see `linear_kinds`. These are of shape (n_columns, n_regions) where a target is ordinal or has more than two
+        classes: a row for each "greater than class k", or for each class against the rest.
     failure : str
         Why there is nothing; empty where there is.
     """
@@ -167,10 +168,8 @@ def _importance(
 def _look_at(
     problem: Problem, part: ImportancePart, model: ImportanceModel, target: int, outer: int, n_repeats: int
 ) -> dict[str, Floats]:
-    if problem.is_by_class(target):
-        raise SearchError("importance is of regressions and two classes only")
     task, y = problem.tasks[target], problem.targets[part.test, target]
-    score = decisions_score(problem.scorers[task], task, y, probabilities=model.probabilities)
+    score = model.score(problem.scorers[task], task, problem.n_classes(target), y)
     # The same for all pipelines and parcellations, so that these differ by what they are.
     seed = content_seed(problem.seed, "permutation", problem.names[target], outer)
     orders = make_orders(n_repeats, len(part.test), seed)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,21 +15,25 @@ from sklearn.svm import SVC, SVR
 
 from cortax.errors import SearchError
 from cortax.learning.arrays import Floats
+from cortax.learning.classes import check_present
 from cortax.learning.importance.permutation import (
     Decide,
     ImportancePart,
+    Score,
     by_columns,
+    class_score,
     decisions_score,
     forest_decisions,
     kept_columns,
     kernel_decisions,
     linear_decisions,
 )
+from cortax.learning.search.by_class import as_multiclass, combine, decides
 from cortax.learning.search.cells import Config, Problem
 from cortax.learning.search.evaluations import Evaluation
 from cortax.learning.search.own import keep_groups
 from cortax.learning.search.pipelines import PipelineKind, fit_counting, make_back, raw_model
-from cortax.learning.search.scoring import check_scorer
+from cortax.learning.search.scoring import ClassPredictions, check_scorer
 from cortax.learning.search.solvers import fit_seed
 
 __all__ = ["ImportanceModel", "kept_model", "refitted_model"]
@@ -48,16 +52,26 @@ class ImportanceModel:
     ----------
     used : bool array of shape (n_regions,)
         Where it is False, the decisions do not depend on the region.
-    coefficients : float64 array of shape (n_regions,), or None
-        Of a linear model, per unit of the measured regions.
+    coefficients : float64 array of shape (n_regions,) or (n_columns, n_regions), or None
+        Of a linear model, per unit of the measured regions; of ordinal targets and of more than two classes of each
+        column: a class against the rest, or "greater than class k".
     probabilities : bool
         Whether decisions of a classifier are log odds.
+    predict : function (decisions) -> ClassPredictions, or None
+        Of ordinal targets and of more than two classes.
     """
 
     decide: Decide
     used: npt.NDArray[np.bool_]
     coefficients: Floats | None
     probabilities: bool
+    predict: Callable[[Floats], ClassPredictions] | None = None
+
+    def score(self, scorer: str, task: str, n_classes: int, y: Floats) -> Score:
+        """Return what scores decisions of the test rows, whose truth is y, as the search did."""
+        if self.predict is None:
+            return decisions_score(scorer, task, y, probabilities=self.probabilities)
+        return class_score(scorer, task, n_classes, y, self.predict)
 
 
 def kept_model(part: ImportancePart, found: Evaluation, target: int, outer: int, task: str) -> ImportanceModel:
@@ -68,15 +82,39 @@ def kept_model(part: ImportancePart, found: Evaluation, target: int, outer: int,
     if found.chosen[target, outer] < 0:
         messages = [f["message"] for f in found.failures if (f["target"], f["outer"]) == (target, outer)]
         raise SearchError(messages[0] if messages else "the evaluation does not have this cell")
-    if found.coefficients is None or found.intercepts is None:
+    linear = found.linear(target, outer)
+    if linear is None:
         raise SearchError("the evaluation holds no coefficients: its pipeline is not linear")
-    coefficients, front = found.coefficients[target, outer], part.front
+    odds = task != "regression"
+    if linear.coefficients.ndim == 1:
+        return _kept(part, linear.coefficients, float(linear.intercept), odds=odds)
+    columns = zip(linear.coefficients, np.asarray(linear.intercept), strict=True)
+    models = [_kept(part, coefficients, float(intercept), odds=odds) for coefficients, intercept in columns]
+    # What is kept are logistic regressions, which have decisions.
+    return _of_columns(models, task, by_decision=True)
+
+
+def _kept(part: ImportancePart, coefficients: Floats, intercept: float, *, odds: bool) -> ImportanceModel:
+    front = part.front
     weights = coefficients * front.scale
-    intercept = float(found.intercepts[target, outer] + coefficients @ front.center)
+    intercept += float(coefficients @ front.center)
     if front.regressor is not None:
         intercept += float(coefficients @ front.regressor.intercept_)
     decide = linear_decisions(part.X_test @ weights + intercept, weights)
-    return ImportanceModel(decide, weights != 0, coefficients, task == "classification")
+    return ImportanceModel(decide, weights != 0, coefficients, odds)
+
+
+def _of_columns(models: Sequence[ImportanceModel], task: str, *, by_decision: bool) -> ImportanceModel:
+    """Return the model of a target of several columns, of those of the columns; see `combine`."""
+    odds = all(model.probabilities for model in models)
+    coefficients = [model.coefficients for model in models if model.coefficients is not None]
+    return ImportanceModel(
+        lambda region, changes: np.stack([model.decide(region, changes) for model in models]),
+        np.any([model.used for model in models], axis=0),
+        np.stack(coefficients) if len(coefficients) == len(models) else None,
+        odds,
+        lambda decisions: combine(decisions, task, odds=odds, by_decision=by_decision),
+    )
 
 
 def refitted_model(
@@ -95,27 +133,71 @@ def refitted_model(
     Exception
         Whatever the fit raises.
     """
-    task, y = problem.tasks[target], problem.targets[:, target]
+    task, y, n_classes = problem.tasks[target], problem.targets[:, target], problem.n_classes(target)
     back = make_back(pipeline, task, config, seed=fit_seed(problem, target, outer, number))
     truth = y[part.train] if task == "regression" else y[part.train].astype(np.int64)
+    if problem.is_by_class(target):
+        check_present(truth, n_classes)
     keep_groups(back, truth, problem.groups_of(part.train))
-    fit_counting(back, part.X, truth)
+    fitted = as_multiclass(back, pipeline, task, n_classes)
+    fit_counting(fitted, part.X, truth)
+    if not problem.is_by_class(target):
+        decisions, model = _look_into(part, back, task)
+    elif fitted is back:
+        decisions, model = _taking_all_classes(part, back)
+    else:
+        columns, models = zip(*(_look_into(part, each, "classification") for each in fitted.estimators_), strict=True)
+        decisions, model = np.stack(columns), _of_columns(models, task, by_decision=decides(pipeline, task))
+    direct = check_scorer(problem.scorers[task], task, n_classes, probabilities=not pipeline.calibrates)
+    truth = y[part.test] if task == "regression" else y[part.test].astype(np.int64)
+    ours = model.score(problem.scorers[task], task, n_classes, y[part.test])(decisions[..., None, :])
+    _check_score(problem.scorers[task], back, float(direct(fitted, part.X_test, truth)), float(ours[0]))
+    return model
+
+
+def _look_into(part: ImportancePart, back: Pipeline, task: str) -> tuple[Floats, ImportanceModel]:
+    """Return the decisions of the test rows by a fitted regression or classifier of two classes, and what it is."""
     predict, probabilities = _decisions_of(back, task)
     decisions = predict(part.X_test)
-    _check_score(problem.scorers[task], task, back, part, y[part.test], decisions, probabilities)
     estimator = back.named_steps["estimate"]
     weights = _weights(back, part, decisions)
     if weights is not None:
         linear = raw_model(weights, 0.0, part.front.center, part.front.scale, part.front.regressor)
         decide = linear_decisions(decisions, weights)
-        return ImportanceModel(decide, linear.coefficients != 0, linear.coefficients, probabilities)
+        return decisions, ImportanceModel(decide, linear.coefficients != 0, linear.coefficients, probabilities)
     if isinstance(estimator, SVR | SVC) and estimator.kernel == "rbf":
         decide = kernel_decisions(part, back)
     elif isinstance(estimator, LGBMModel) and _alike(estimator.predict(part.X_test, raw_score=True), decisions):
         decide = forest_decisions(part, estimator.booster_)
     else:
         decide = by_columns(part, predict)
-    return ImportanceModel(decide, _looked_at(back, part.X.shape[1]), None, probabilities)
+    return decisions, ImportanceModel(decide, _looked_at(back, part.X.shape[1]), None, probabilities)
+
+
+def _taking_all_classes(part: ImportancePart, back: Pipeline) -> tuple[Floats, ImportanceModel]:
+    """As `_look_into`, of an estimator that takes several classes: probabilities, if it has any, and then the label."""
+    tells, estimator = hasattr(back, "predict_proba"), back.named_steps["estimate"]
+
+    def told(X: Floats) -> Floats:
+        labels = np.asarray(back.predict(X), dtype=np.float64)[None]
+        return np.concatenate([back.predict_proba(X).T, labels]) if tells else labels
+
+    def predict(decisions: Floats) -> ClassPredictions:
+        return ClassPredictions(decisions[-1], np.moveaxis(decisions[:-1], 0, -1) if tells else None)
+
+    decisions, coefficients = told(part.X_test), None
+    weights = np.asarray(getattr(estimator, "coef_", np.empty(0)), dtype=np.float64)
+    if weights.shape == (len(back.classes_), part.X.shape[1]) and hasattr(back, "decision_function"):
+        by_class = np.asarray(back.decision_function(part.X_test))
+        # Not all coefficients are of classes: those of `SVC` are of pairs of classes.
+        if by_class.shape == (len(part.X_test), len(weights)) and _alike(
+            part.X_test @ weights.T + np.ravel(estimator.intercept_), by_class
+        ):
+            front = part.front
+            raw = [raw_model(one, 0.0, front.center, front.scale, front.regressor) for one in weights]
+            coefficients = np.stack([linear.coefficients for linear in raw])
+    decide = by_columns(part, told, len(decisions))
+    return decisions, ImportanceModel(decide, _looked_at(back, part.X.shape[1]), coefficients, tells, predict)
 
 
 def _decisions_of(back: Pipeline, task: str) -> tuple[Callable[[Floats], Floats], bool]:
@@ -132,13 +214,8 @@ def _decisions_of(back: Pipeline, task: str) -> tuple[Callable[[Floats], Floats]
     return lambda X: np.where(back.predict(X) == 1, 1.0, -1.0), False
 
 
-def _check_score(
-    scorer: str, task: str, back: Pipeline, part: ImportancePart, y: Floats, decisions: Floats, probabilities: bool
-) -> None:
+def _check_score(scorer: str, back: Pipeline, direct: float, ours: float) -> None:
     """Make sure that decisions are scored as the model itself is."""
-    truth = y.astype(np.int64) if task == "classification" else y
-    direct = float(check_scorer(scorer, task)(back, part.X_test, truth))
-    ours = float(decisions_score(scorer, task, y, probabilities=probabilities)(decisions[None])[0])
     if not abs(direct - ours) <= _ROUNDING * max(1.0, abs(direct)):
         name = type(back.named_steps["estimate"]).__name__
         raise SearchError(f"{scorer} of {name} is {direct:.6g}, but {ours:.6g} by its decisions alone")

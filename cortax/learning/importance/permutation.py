@@ -22,12 +22,14 @@ from cortax.errors import SearchError
 from cortax.learning.arrays import Floats, Ints
 from cortax.learning.search.cells import Problem
 from cortax.learning.search.front import Front, fit_front
-from cortax.learning.search.scoring import score_decisions
+from cortax.learning.search.scoring import ClassPredictions, score_classes, score_decisions
 
 __all__ = [
     "Decide",
     "ImportancePart",
+    "Score",
     "by_columns",
+    "class_score",
     "decisions_score",
     "forest_decisions",
     "kept_columns",
@@ -105,9 +107,9 @@ def make_part(problem: Problem, train: Ints, test: Ints) -> ImportancePart:
 
 
 # Given a region's number and its changes, of shape (n_permutations, n_test) and in the units of `X_test` of a part,
-# returns decisions of that shape.
+# returns decisions of that shape; of ordinal targets and of more than two classes (n_columns, n_permutations, n_test).
 Decide = Callable[[int, Floats], Floats]
-# Given decisions of shape (n_permutations, n_test), returns as many scores.
+# Given decisions as above, returns a score for each permutation.
 Score = Callable[[Floats], Floats]
 
 # Numbers of the rows that are predicted at a time.
@@ -143,10 +145,11 @@ def score_decreases(
     """
     n_repeats, n_test = orders.shape
     decreases = np.zeros((len(used), n_repeats))
-    baseline = float(score(decide(0, np.zeros((1, n_test))))[0])
-    steps, size = part.steps, max(1, _BLOCK // (n_repeats * n_test))
+    unchanged = decide(0, np.zeros((1, n_test)))
+    baseline = float(score(unchanged)[0])
+    steps, size = part.steps, max(1, _BLOCK // (n_repeats * unchanged.size))
     for regions in _blocks(np.flatnonzero(used), size):
-        decisions = np.concatenate([decide(j, steps[orders, j] - steps[:, j]) for j in regions.tolist()])
+        decisions = np.concatenate([decide(j, steps[orders, j] - steps[:, j]) for j in regions.tolist()], axis=-2)
         decreases[regions] = (baseline - score(decisions)).reshape(-1, n_repeats)
     return decreases
 
@@ -158,14 +161,23 @@ def _blocks(regions: Ints, size: int) -> Iterator[Ints]:
 
 def decisions_score(scorer: str, task: str, y: Floats, *, probabilities: bool) -> Score:
     """Return what scores decisions of the test rows as the search did, see `score_decisions`."""
+    return lambda decisions: _scores(*score_decisions(scorer, task, y, decisions, probabilities=probabilities))
 
-    def score(decisions: Floats) -> Floats:
-        found, failures = score_decisions(scorer, task, y, decisions, probabilities=probabilities)
-        if failures:
-            raise SearchError(f"the test part has no score: {failures[0][1]}") from failures[0][1]
-        return found
 
-    return score
+def class_score(
+    scorer: str, task: str, n_classes: int, y: Floats, predict: Callable[[Floats], ClassPredictions]
+) -> Score:
+    """Return what scores decisions of the test rows as the search did, see `score_classes`.
+
+    `predict`: makes predictions of decisions of shape (n_columns, n_predictions, n_test).
+    """
+    return lambda decisions: _scores(*score_classes(scorer, task, n_classes, y, predict(decisions)))
+
+
+def _scores(found: Floats, failures: Sequence[tuple[int, Exception]]) -> Floats:
+    if failures:
+        raise SearchError(f"the test part has no score: {failures[0][1]}") from failures[0][1]
+    return found
 
 
 def linear_decisions(decisions: Floats, weights: Floats) -> Decide:
@@ -173,17 +185,21 @@ def linear_decisions(decisions: Floats, weights: Floats) -> Decide:
     return lambda region, changes: decisions + weights[region] * changes
 
 
-def by_columns(part: ImportancePart, predict: Callable[[Floats], Floats]) -> Decide:
-    """Return the decisions of any model, a function of rows like those of a part's `X_test`."""
+def by_columns(part: ImportancePart, predict: Callable[[Floats], Floats], n_columns: int = 0) -> Decide:
+    """Return the decisions of any model, a function of rows like those of a part's `X_test`.
+
+    `n_columns`: of the decisions, of shape (n_columns, n_rows); 0 where they are of shape (n_rows,).
+    """
     together = max(1, _BLOCK // part.X_test.size)
+    columns = (n_columns,) if n_columns else ()
 
     def decide(region: int, changes: Floats) -> Floats:
-        found = np.empty_like(changes)
+        found = np.empty((*columns, *changes.shape))
         for start in range(0, len(changes), together):
             some = changes[start : start + together]
             X = np.tile(part.X_test, (len(some), 1))
             X[:, region] += some.ravel()
-            found[start : start + together] = np.reshape(predict(X), some.shape)
+            found[..., start : start + together, :] = np.reshape(predict(X), (*columns, *some.shape))
         return found
 
     return decide

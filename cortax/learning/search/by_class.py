@@ -18,10 +18,10 @@ from sklearn.utils.validation import check_is_fitted
 from cortax.learning.arrays import Floats, Ints
 from cortax.learning.classes import check_present, class_labels, class_probabilities, expand
 from cortax.learning.search.cells import Problem
-from cortax.learning.search.pipelines import PipelineKind, make_back
+from cortax.learning.search.pipelines import LinearModel, PipelineKind, linear_model, make_back, stack_models
 from cortax.learning.search.scoring import ClassPredictions
 
-__all__ = ["OrdinalClassifier", "as_multiclass", "combine", "decides", "make_columns"]
+__all__ = ["OrdinalClassifier", "as_multiclass", "combine", "decides", "linear_columns", "make_columns"]
 
 
 def _tells(estimator: Any) -> bool:
@@ -128,6 +128,18 @@ def make_columns(problem: Problem, rows: Ints, targets: Sequence[int]) -> tuple[
 def decides(pipeline: PipelineKind, task: str) -> bool:
     """Whether classifiers of the kind have decisions: if not, `OneVsRestClassifier` compares their probabilities."""
     return hasattr(make_back(pipeline, task, {}, seed=0).named_steps["estimate"], "decision_function")
+
+
+def linear_columns(fitted: Any) -> LinearModel | None:
+    """Return the linear models of all columns of a fitted `OneVsRestClassifier` or `OrdinalClassifier` of pipelines.
+
+    None of anything else: the coefficients of an estimator that takes several classes itself may be of their pairs.
+    """
+    if not isinstance(fitted, OneVsRestClassifier | OrdinalClassifier):
+        return None
+    models = [linear_model(each) for each in fitted.estimators_]
+    known = [model for model in models if model is not None]
+    return stack_models(known) if len(known) == len(models) else None
 
 
 def combine(decisions: Floats, task: str, *, odds: bool, by_decision: bool) -> ClassPredictions:

@@ -11,7 +11,7 @@ from cortax.errors import SearchError
 from cortax.learning.arrays import Floats, Ints
 from cortax.learning.folds import Folds
 from cortax.learning.search.cells import Failure
-from cortax.learning.search.pipelines import LinearModel
+from cortax.learning.search.pipelines import LinearModel, stack_models
 from cortax.store import build, pack, split, unpack
 
 __all__ = ["CellEvaluation", "Evaluation", "collect_evaluations", "failed_cell", "gather"]
@@ -32,6 +32,7 @@ class CellEvaluation:
         The class, by the rule that the search scored: an SVM's is the sign of its decision, not whether
         its calibrated probability exceeds a half. NaN in regression.
     linear : LinearModel or None
+        Of ordinal targets and of more than two classes one of all columns, see `LinearModel`.
     chosen : int
         Number of the configuration; -1 where there is none.
     train_rows : int
@@ -83,7 +84,7 @@ class Evaluation:
         Number of the configuration; -1 where there is none.
     coefficients : float64 array of shape (n_targets, n_outer, n_regions), or None
         Of a linear pipeline, per unit of the original regions. NaN of ordinal targets and of more than two classes,
-        which have several models; None if no cell is linear.
+        which are in `class_models`; None if no other cell is linear.
     confound_coefficients : float64 array of shape (n_targets, n_outer, n_confounds), or None
     intercepts : float64 array of shape (n_targets, n_outer), or None
         The decision is intercept + regions @ coefficients + confounds @ confound_coefficients, after missing values
@@ -95,6 +96,10 @@ class Evaluation:
         target (its number), outer, message.
     probabilities : mapping of target (its number) to float64 array of shape (n_repeats, n_subjects, n_classes)
         Of ordinal targets and of more than two classes.
+    class_models : mapping of target (its number) to LinearModel
+        Of ordinal targets and of more than two classes, where their models are linear: intercepts of shape
+        (n_outer, n_columns), coefficients (n_outer, n_columns, n_regions) and those of confounds. A column is a class
+        against the rest or, of an ordinal target, "greater than class k". NaN where a cell failed.
     """
 
     predictions: Floats
@@ -108,6 +113,18 @@ class Evaluation:
     seconds: Floats
     failures: tuple[Failure, ...]
     probabilities: Mapping[int, Floats] = field(default_factory=dict)
+    class_models: Mapping[int, LinearModel] = field(default_factory=dict)
+
+    def linear(self, target: int, outer: int) -> LinearModel | None:
+        """Return the linear model of a cell; None if its pipeline is not linear. NaN where the cell failed."""
+        if target in self.class_models:
+            return _at(self.class_models[target], outer)
+        if target in self.probabilities or self.coefficients is None:
+            return None
+        assert self.confound_coefficients is not None
+        assert self.intercepts is not None
+        at = target, outer
+        return LinearModel(float(self.intercepts[at]), self.coefficients[at], self.confound_coefficients[at])
 
     def cell(self, target: int, outer: int, folds: Folds) -> CellEvaluation | None:
         """Return what was found of one target in one outer fold; None if it was not asked for."""
@@ -117,15 +134,12 @@ class Evaluation:
                 return replace(failed_cell(failure["message"]), seconds=float(self.seconds[at]))
         if self.chosen[at] < 0:
             return None
-        linear = None
-        if self.coefficients is not None and self.confound_coefficients is not None and self.intercepts is not None:
-            linear = LinearModel(float(self.intercepts[at]), self.coefficients[at], self.confound_coefficients[at])
         rows = np.flatnonzero(folds.test[outer])
         return CellEvaluation(
             rows,
             self.predictions[repeat, target, rows],
             self.labels[repeat, target, rows],
-            linear,
+            self.linear(target, outer),
             int(self.chosen[at]),
             int(self.train_rows[at]),
             int(self.not_converged[at]),
@@ -172,8 +186,9 @@ def gather(done: Mapping[tuple[int, int], CellEvaluation], n_targets: int, folds
         labels[folds.repeat[outer], t, cell.rows] = cell.labels
         chosen[t, outer], train_rows[t, outer] = cell.chosen, cell.train_rows
         not_converged[t, outer], seconds[t, outer] = cell.not_converged, cell.seconds
-    models = {key: cell.linear for key, cell in cells if cell.linear is not None}
+    models = {key: cell.linear for key, cell in cells if cell.linear is not None and key[0] not in probabilities}
     coefs, of_confounds, intercepts = _stack(chosen.shape, models)
+    by_class = {t: {k: cell.linear for (of, k), cell in cells if of == t and cell.linear} for t in probabilities}
     return Evaluation(
         predictions,
         labels,
@@ -186,7 +201,20 @@ def gather(done: Mapping[tuple[int, int], CellEvaluation], n_targets: int, folds
         seconds,
         failures,
         probabilities,
+        {t: _stack_folds(found, folds.n_outer) for t, found in by_class.items() if found},
     )
+
+
+def _at(models: LinearModel, place: int) -> LinearModel:
+    """Return one of the models along the first axis."""
+    return build(LinearModel, {name: values[place] for name, values in split(models)[0].items()})
+
+
+def _stack_folds(found: Mapping[int, LinearModel], n_outer: int) -> LinearModel:
+    """Return the models of outer folds as one, of a target of several columns."""
+    like = split(next(iter(found.values())))[0]
+    lacking = build(LinearModel, {name: np.full_like(values, np.nan) for name, values in like.items()})
+    return stack_models([found.get(outer, lacking) for outer in range(n_outer)])
 
 
 def _stack(

@@ -46,6 +46,7 @@ __all__ = [
     "make_front",
     "pipeline_kind",
     "raw_model",
+    "stack_models",
 ]
 
 Config = Mapping[str, Any]
@@ -289,9 +290,15 @@ class LinearModel:
     """Decision = intercept + features @ coefficients + confounds @ confound_coefficients, in raw units.
 
     Where site effects are removed, features are what is left then.
+
+    Attributes
+    ----------
+    intercept : float
+    coefficients, confound_coefficients : float64 arrays of shape (n_features,) and (n_confounds,)
+        Where a target of several classes is fitted as several columns, all have one more axis, the first, of them.
     """
 
-    intercept: float
+    intercept: float | Floats
     coefficients: Floats
     confound_coefficients: Floats
 
@@ -310,6 +317,15 @@ def linear_model(pipeline: Pipeline) -> LinearModel | None:
         return None
     intercept = float(np.ravel(estimator.intercept_)[0])
     return raw_model(weights, intercept, scale.center_, scale.scale_, pipeline.named_steps.get("confounds"))
+
+
+def stack_models(models: Sequence[LinearModel]) -> LinearModel:
+    """Return models of the same features as one, with a first axis of them."""
+    return LinearModel(
+        np.array([each.intercept for each in models]),
+        np.stack([each.coefficients for each in models]),
+        np.stack([each.confound_coefficients for each in models]),
+    )
 
 
 def raw_model(

@@ -19,12 +19,13 @@ from cortax.learning.arrays import Floats
 from cortax.learning.classes import binary_task, check_present, class_probabilities, one_prediction
 from cortax.learning.folds import fold_parts
 from cortax.learning.given import GivenDecisions
-from cortax.learning.search.by_class import as_multiclass, combine, decides, make_columns
+from cortax.learning.search.by_class import as_multiclass, combine, decides, linear_columns, make_columns
 from cortax.learning.search.cells import Batch, Configs, Problem, as_failure
 from cortax.learning.search.choose import choose_number
 from cortax.learning.search.evaluations import CellEvaluation, failed_cell
 from cortax.learning.search.own import keep_groups
 from cortax.learning.search.pipelines import (
+    LinearModel,
     PipelineKind,
     calibrated,
     fit_counting,
@@ -32,6 +33,7 @@ from cortax.learning.search.pipelines import (
     make,
     make_back,
     raw_model,
+    stack_models,
 )
 from cortax.learning.search.reference import columns
 from cortax.learning.search.solvers import find_solver, fit_seed
@@ -153,7 +155,7 @@ def evaluate_cell(
             f"{type(error).__name__}: {error}"
         ) from error
     seconds = time.perf_counter() - start
-    linear = None if problem.is_by_class(target) else linear_model(fitted)
+    linear = linear_columns(fitted) if problem.is_by_class(target) else linear_model(fitted)
     return CellEvaluation(
         test,
         predicted.predictions,
@@ -254,7 +256,7 @@ def _fit_one(
         [config],
         task=binary_task(problem.tasks[target]),
         seeds=np.full((len(owners), 1), seed),
-        coefficients=not problem.is_by_class(target),
+        coefficients=True,
     )
 
 
@@ -319,12 +321,17 @@ def _cell(
         else:
             predictions = calibrator[0][0].predict_proba(decisions[:, None])[:, 1]
             not_converged += calibrator[1]
-    linear = None
-    if found.coefficients is not None and found.intercepts is not None:
-        front = part.front
-        intercept = float(found.intercepts[0, 0])
-        linear = raw_model(found.coefficients[0, 0], intercept, front.center, front.scale, front.regressor)
+    models = _linear_models(part, found)
+    linear = models[0] if models else None
     return CellEvaluation(part.valid, predictions, labels, linear, number, len(part.train), not_converged, 0.0)
+
+
+def _linear_models(part: TrainingSet, found: Fits) -> list[LinearModel]:
+    """Return the linear model of each column of the only configuration; none where the fits are not linear."""
+    if found.coefficients is None or found.intercepts is None:
+        return []
+    front, columns = part.front, zip(found.coefficients[:, 0], found.intercepts[:, 0], strict=True)
+    return [raw_model(coefs, float(b), front.center, front.scale, front.regressor) for coefs, b in columns]
 
 
 def _class_cell(
@@ -347,12 +354,12 @@ def _class_cell(
         sigmoids, more = calibrator
         columns = np.stack([s.predict_proba(d[:, None])[:, 1] for s, d in zip(sigmoids, decisions, strict=True)])
         not_converged += more
-    probabilities = class_probabilities(columns, task)
+    probabilities, models = class_probabilities(columns, task), _linear_models(part, found)
     return CellEvaluation(
         part.valid,
         one_prediction(probabilities, labels, task),
         labels,
-        None,
+        stack_models(models) if models else None,
         number,
         len(part.train),
         not_converged,

@@ -108,12 +108,6 @@ def search_batch(problem: Problem, batch: Batch, pipeline: PipelineKind) -> dict
     solver = _solver(problem, task)
     if problem.strategy and not hasattr(solver, "search"):
         raise SearchError(f"a strategy cannot be followed: {_why_not(problem, task)}")
-    if problem.strategy and problem.is_by_class(batch.targets[0]):
-        name = problem.names[batch.targets[0]]
-        raise SearchError(
-            f"target {name!r}: a strategy is for regressions and two classes; this target is {task} of "
-            f"{problem.n_classes(batch.targets[0])} classes: search its pipeline without `strategy`"
-        )
     if solver is None:
         return {(t, batch.outer): reference.search_cell(problem, (t, batch.outer), pipeline) for t in batch.targets}
     if problem.strategy:

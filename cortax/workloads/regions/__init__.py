@@ -38,6 +38,14 @@ workload = Workload(
         "over_targets": Table(
             "compare", "over_targets.parquet", "differences between models over all targets", missing="[comparisons]"
         ),
+        "importance": Table(
+            "",
+            "",
+            "which regions models rest on",
+            read=f"{_HOME}.tables:importance",
+            summary=f"{_HOME}.tables:strongest_of_models",
+        ),
+        "weights": Table("", "", "how much each member of an ensemble counts", read=f"{_HOME}.tables:weights"),
         "dropped": Table("", "", "subjects that were left out, and why", read=f"{_HOME}.tables:left_out"),
         "failed_fits": Table("", "", "fits that failed inside searches", read=f"{_HOME}.tables:failed_fits"),
         "intervals": Table(

@@ -31,7 +31,7 @@ from cortax.learning.search.own import keep_groups
 from cortax.learning.search.pipelines import PipelineKind, make_back, pipeline_kind
 from cortax.learning.search.scoring import check_scorer
 from cortax.learning.search.spaces import sample_configs
-from cortax.workloads.regions.study.sections import Pipeline, Strategy
+from cortax.workloads.regions.study.sections import Pipeline
 from cortax.workloads.regions.study.study import RegionsStudy
 from cortax.workloads.regions.suspicions import suspicious_columns
 
@@ -146,16 +146,6 @@ def _check_several(study: RegionsStudy, report: TargetReport) -> None:
             place = f"search.{task}, pipelines.{name}"
             kind = _kind(name, pipeline, [task])
             check_scorer(getattr(study.search, task), task, n_classes, probabilities=not kind.calibrates)
-            if pipeline.strategy != Strategy():
-                place = f"pipelines.{name}.strategy"
-                raise SearchError("a strategy is for regressions and two classes; leave it out")
-        if study.importance is not None:
-            place = "importance"
-            raise SearchError("importance is of regressions and two classes; leave the section out, or the target")
-        for name, ensemble in study.ensembles.items():
-            if "stacked" in ensemble.strategies:
-                place = f"ensembles.{name}.strategies"
-                raise SearchError("'stacked' is for regressions and two classes; leave it out")
     except SearchError as error:
         raise StudyError(f"study {study.name!r}: {place}: {what}: {error}") from error
 

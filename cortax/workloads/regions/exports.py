@@ -20,6 +20,7 @@ from cortax.provenance import outputs
 from cortax.store import load
 from cortax.workflow.lookup.results import build_log
 from cortax.workflow.lookup.writing import plain_cells
+from cortax.workloads.regions.class_names import class_names, name_classes
 from cortax.workloads.regions.plan.names import evaluation_name, job_name
 from cortax.workloads.regions.study.study import RegionsStudy
 
@@ -47,7 +48,7 @@ class Wanted:
 
 
 def importance_table(root: Path, study: str, wanted: Wanted) -> pd.DataFrame:
-    """Return the importance of every region, see `average`, of one target and kind.
+    """Return the importance of every region, see `average`, of one target and kind; classes are named.
 
     Raises
     ------
@@ -72,7 +73,9 @@ def importance_table(root: Path, study: str, wanted: Wanted) -> pd.DataFrame:
         table = table[table[column] == asked]
     if wanted.statistic not in STATISTICS:
         raise ProjectError(f"statistic: {choices(wanted.statistic, STATISTICS)}")
-    return table.reset_index(drop=True)
+    target_job = log["jobs"].get(job_name("target", {"target": wanted.target}))
+    names = class_names(jobs_folder(root) / target_job) if target_job else ()
+    return name_classes(table.reset_index(drop=True), {wanted.target: names})
 
 
 def export(root: Path, study: RegionsStudy, wanted: Wanted, out: Path, *, template: Path | None = None) -> list[Path]:
@@ -106,11 +109,16 @@ def export(root: Path, study: RegionsStudy, wanted: Wanted, out: Path, *, templa
     stem.parent.mkdir(parents=True, exist_ok=True)
     paths = []
     if with_images and atlas is not None:
-        maps = list(dict.fromkeys(table["map"]))
-        values = table[wanted.statistic].to_numpy(np.float64).reshape(len(maps), atlas.n_regions)
+        values = table[wanted.statistic].to_numpy(np.float64).reshape(-1, atlas.n_regions)
         if atlas.space.kind == "grayordinates":
             template = template or _template(root, study)
-        names = [f"{one_map} {wanted.target} {wanted.kind} {wanted.statistic}" for one_map in maps]
+        # A map of several classes is there once for each: its name says which.
+        first = table.iloc[:: atlas.n_regions]
+        of_class = [f" class {name}" if name else "" for name in first.get("class", [""] * len(first))]
+        names = [
+            f"{one_map} {wanted.target}{which} {wanted.kind} {wanted.statistic}"
+            for one_map, which in zip(first["map"], of_class, strict=True)
+        ]
         paths = write_maps(stem, back_project(atlas, values), names, atlas.space, template=template)
     csv = stem.with_name(f"{stem.name}.csv")
     plain_cells(table).to_csv(csv, index=False)

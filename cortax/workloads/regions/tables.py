@@ -10,19 +10,27 @@ from typing import Any
 import pandas as pd
 
 from cortax.brain.data.dropped import read_dropped
+from cortax.errors import ProjectError
+from cortax.learning.importance.found import TABLE
 from cortax.learning.scores import metric_sign
 from cortax.project import jobs_folder
-from cortax.workflow.lookup.results import job_folder
+from cortax.workflow.lookup.results import job_folder, tables_of_jobs
+from cortax.workflow.workload import Table
+from cortax.workloads.regions.class_names import class_names, name_classes
 
 __all__ = [
     "best",
     "failed_fits",
+    "importance",
     "left_out",
     "readable_comparisons",
     "readable_permutations",
     "scaling_report",
+    "strongest",
+    "strongest_of_models",
     "summary",
     "unscored",
+    "weights",
 ]
 
 
@@ -115,6 +123,74 @@ def _failures(root: Path, jobs: dict[str, str], model: str) -> dict[str, str]:
         for failure in about["failures"]:
             found.setdefault(str(about["targets"][failure["target"]]), str(failure["message"]))
     return found
+
+
+def importance(root: Path, log: dict[str, Any]) -> pd.DataFrame:
+    """Return the importance of every region, see `cortax.learning.importance.found.average`.
+
+    Returns
+    -------
+    DataFrame
+        parcellation, pipeline, target, kind, map, region, mean, sd, same_sign, n_folds; where a target has several
+        classes also `class`, by name, or "> NAME" of an ordinal one.
+
+    Raises
+    ------
+    ProjectError
+        The study does not ask for it.
+    """
+    # A job of some targets or of one fold is part of another.
+    whole = {"parcellation", "pipeline"}
+    jobs = {log["jobs"][job]: what["key"] for job, what in _of(log, "importance") if {*what["key"]} == whole}
+    by_key = {tuple(key.values()): job for job, key in jobs.items()}
+    by_key |= {tuple(what["key"].values()): log["jobs"][job] for job, what in _of(log, "importances")}
+    found = {job: dict(zip(("parcellation", "pipeline"), key, strict=True)) for key, job in by_key.items()}
+    return _named_table(root, log, found, Table("", TABLE, "importance", missing="[importance]"))
+
+
+def strongest_of_models(table: pd.DataFrame) -> pd.DataFrame:
+    """Keep the ten strongest regions of each model, target, kind, class and map."""
+    return strongest(table, 10)
+
+
+def strongest(table: pd.DataFrame, n_regions: int) -> pd.DataFrame:
+    """Keep the regions whose mean importance is farthest from 0, of each of all that the other columns tell apart."""
+    table = table.dropna(subset=["mean"])
+    within = [name for name in ("parcellation", "pipeline", "target", "kind", "class", "map") if name in table]
+    order = table["mean"].abs().sort_values(ascending=False, kind="stable").index
+    return table.loc[order].groupby(within, sort=False).head(n_regions).sort_values(within, kind="stable")
+
+
+def weights(root: Path, log: dict[str, Any]) -> pd.DataFrame:
+    """Return how much each member of each ensemble counts, see `cortax.learning.ensemble.strategies.weights_table`.
+
+    Returns
+    -------
+    DataFrame
+        parcellation (the ensemble), pipeline, target, outer, member, weight; of stacked models of several classes also
+        `class` and `predicted`, by name.
+
+    Raises
+    ------
+    ProjectError
+        The study has no ensemble.
+    """
+    jobs = {log["jobs"][job]: what["key"] for job, what in _of(log, "ensemble")}
+    return _named_table(root, log, jobs, Table("", "weights.parquet", "ensembles", missing="[ensembles.NAME]"))
+
+
+def _of(log: dict[str, Any], method: str) -> list[tuple[str, dict[str, Any]]]:
+    return [(job, what) for job, what in log["what"].items() if what["method"] == method and job in log["jobs"]]
+
+
+def _named_table(root: Path, log: dict[str, Any], jobs: dict[str, dict[str, str]], table: Table) -> pd.DataFrame:
+    """The tables of jobs, by id with their keys, with names in the place of numbers of classes."""
+    if not jobs:
+        raise ProjectError(f"the last build has no {table.help}: put {table.missing} into the study file and build it")
+    found = tables_of_jobs(root, table, jobs)
+    found = found.fillna({name: "" for name in ("class", "predicted") if name in found})
+    targets = {what["key"]["target"]: jobs_folder(root) / log["jobs"][job] for job, what in _of(log, "target")}
+    return name_classes(found, {name: class_names(folder) for name, folder in targets.items()})
 
 
 def scaling_report(root: Path, study: str) -> dict[str, Any]:

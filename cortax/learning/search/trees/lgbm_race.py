@@ -10,6 +10,9 @@ None of it is the plain search; each option of a problem's `strategy` is a choic
 - `sampler`: "random", the problem's configurations; there is no other.
 - `max_bin`: bins of a column, where a configuration does not say.
 - `space`: mapping of task to search space; it bounds the numbers of trees.
+
+Of a target of several classes, or an ordinal one, a configuration has a forest for each column; they grow together, are
+scored as one and have the same number of trees.
 """
 
 from __future__ import annotations
@@ -24,8 +27,10 @@ import numpy.typing as npt
 
 from cortax.errors import SearchError, choices
 from cortax.learning.arrays import Floats, Ints
+from cortax.learning.classes import binary_task
+from cortax.learning.search.by_class import combine, make_columns
 from cortax.learning.search.cells import CellSearch, Config, Failure, Problem, failure_of
-from cortax.learning.search.scoring import score_decisions
+from cortax.learning.search.scoring import score_classes, score_decisions
 from cortax.learning.search.solvers import fit_seed
 from cortax.learning.search.training import TrainingSet, training_sets
 from cortax.learning.search.trees.boosting import Recipe, bin_ahead, curve, never_splits, recipe
@@ -63,9 +68,14 @@ def search_cell(problem: Problem, target: int, outer: int) -> CellSearch:
     for inner, valid in enumerate(problem.folds.valid[outer]):
         train = ~problem.folds.test[outer] & ~valid
         fail = lambda _, number, error, inner=inner: race.fail(inner, number, error)  # noqa: E731
-        race.parts += [part for part, _ in training_sets(problem, [target], train, valid, fail)]
+        for rows, _ in training_sets(problem, [target], train, valid, fail):
+            try:
+                race.parts.append(_Part.of(problem, rows, target))
+            except ValueError as error:
+                race.fail(inner, -1, error)
     for part in race.parts:
-        bin_ahead(part, [entrant.made for entrant in drawn])
+        for column in part.columns:
+            bin_ahead(column, [entrant.made for entrant in drawn])
     # Otherwise no configuration can be scored on all inner folds, so none could be chosen.
     if len(race.parts) == problem.folds.n_inner:
         race.run(drawn)
@@ -91,7 +101,7 @@ def _entrant(race: _Race, number: int, config: Config) -> _Entrant:
 
 
 def _tree_counts(problem: Problem, task: str, made: Recipe) -> tuple[int, ...]:
-    spec = problem.strategy.get("space", {}).get(task, {}).get("n_estimators")
+    spec = problem.strategy.get("space", {}).get(binary_task(task), {}).get("n_estimators")
     found = [int(config.get("n_estimators", 100)) for config in problem.configs[task]]
     low, high = (spec["low"], spec["high"]) if isinstance(spec, Mapping) else (min(found), max(found))
     if made.params.get("boosting_type") == "dart":
@@ -115,6 +125,24 @@ def _result(race: _Race, drawn: list[_Entrant], seconds: float) -> CellSearch:
     return CellSearch(scores, zeros, seconds, tuple(failures), tuple(configs))
 
 
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """The training set of an inner fold: one for each column of the target, and the values of these."""
+
+    columns: tuple[TrainingSet, ...]
+    Y: Floats  # (n_train, n_columns)
+
+    @classmethod
+    def of(cls, problem: Problem, part: TrainingSet, target: int) -> _Part:
+        """ValueError: the training rows lack a class."""
+        Y, owners = make_columns(problem, part.train, [target])
+        if len(owners) == 1:
+            return cls((part,), Y)
+        # LightGBM keeps the labels with the binned columns, so forests that grow together need bins of their own.
+        made = part.front, part.X, part.X_valid
+        return cls(tuple(TrainingSet.of(made, part.train, part.valid) for _ in owners), Y)
+
+
 @dataclass(eq=False)
 class _Entrant:
     """A configuration in the race."""
@@ -123,7 +151,8 @@ class _Entrant:
     config: Config
     made: Recipe
     counts: tuple[int, ...]  # numbers of trees at which it is scored
-    # One item for each inner fold seen, of shapes (n_counts, n_valid) and (n_counts,): as many counts as growth got to.
+    # One item for each inner fold seen, of shapes (n_counts, n_columns, n_valid) and (n_counts,): as many counts as
+    # growth got to.
     decisions: list[Floats] = field(default_factory=list)
     scores: list[Floats] = field(default_factory=list)
     alive: bool = True  # not failed, and not dropped
@@ -147,7 +176,7 @@ class _Race:
     target: int
     outer: int
     drops: bool  # whether a configuration that can no longer win is dropped
-    parts: list[TrainingSet] = field(default_factory=list)  # one for each inner fold
+    parts: list[_Part] = field(default_factory=list)  # one for each inner fold
     failures: list[Failure] = field(default_factory=list)
     leader: _Entrant | None = None  # the best of those that have run on all folds
 
@@ -206,13 +235,15 @@ class _Race:
     def _grow(self, inner: int, entrant: _Entrant) -> tuple[list[Floats], list[float]]:
         part = self.parts[inner]
         # Without a split, every number of trees is the same fit.
-        if not inner and never_splits(entrant.made, len(part.train)):
+        if not inner and never_splits(entrant.made, len(part.Y)):
             entrant.counts = entrant.counts[:1]
         decisions: list[Floats] = []
         scores: list[float] = []
-        for found in curve(part, self.problem.targets[part.train, self.target], entrant.made, entrant.counts):
-            decisions.append(found)
-            scores.append(float(self._score(inner, slice(None), found[None])[0]))
+        pairs = zip(part.columns, part.Y.T, strict=True)
+        curves = [curve(column, y, entrant.made, entrant.counts) for column, y in pairs]
+        for found in zip(*curves, strict=True):
+            decisions.append(np.stack(found))
+            scores.append(float(self._score(inner, slice(None), decisions[-1][None])[0]))
             if not inner and self._past_its_best(entrant.counts, decisions, scores):
                 break
         return decisions, scores
@@ -232,9 +263,14 @@ class _Race:
         return float(leader.best_scores[inner] - entrant.best_scores[inner]), variance
 
     def _score(self, inner: int, rows: Ints | slice, decisions: Floats) -> Floats:
-        y = self.problem.targets[self.parts[inner].valid, self.target][rows]
-        probabilities, scorer = self.task == "classification", self.problem.scorers[self.task]
-        return score_decisions(scorer, self.task, y, decisions, probabilities=probabilities)[0]
+        """Scores of decisions of shape (n_predictions, n_columns, n_rows)."""
+        y = self.problem.targets[self.parts[inner].columns[0].valid, self.target][rows]
+        task, scorer = self.task, self.problem.scorers[self.task]
+        if self.problem.is_by_class(self.target):
+            # As of `OneVsRestClassifier`: LightGBM has probabilities, and no decisions.
+            predicted = combine(np.moveaxis(decisions, 1, 0), task, odds=True, by_decision=False)
+            return score_classes(scorer, task, self.problem.n_classes(self.target), y, predicted)[0]
+        return score_decisions(scorer, task, y, decisions[:, 0], probabilities=task == "classification")[0]
 
 
 def _argmax(scores: npt.ArrayLike) -> int:

@@ -26,22 +26,22 @@ def compare(score: Callable[[Ints, Floats], Floats], ours: Floats, theirs: Float
     Parameters
     ----------
     score : function (rows, decisions) -> scores
-        Of decisions of shape (2, n_rows) for some of the subjects.
-    ours, theirs : float64 arrays of shape (n_valid,)
+        Of decisions of shape (2, ..., n_rows) for some of the subjects.
+    ours, theirs : float64 arrays of shape (..., n_valid)
 
     Returns
     -------
     difference, variance : float
         NaN where a score is.
     """
-    both, rows = np.stack([ours, theirs]), np.arange(len(ours))
+    both, rows = np.stack([ours, theirs]), np.arange(ours.shape[-1])
     n_groups = min(N_GROUPS, len(rows))
     full = np.subtract(*score(rows, both))
     left_out = np.empty(n_groups)
     # Every n-th subject: neighbours in the table (a site, a family) are spread over the groups.
     for group in range(n_groups):
         kept = rows[rows % n_groups != group]
-        left_out[group] = np.subtract(*score(kept, both[:, kept]))
+        left_out[group] = np.subtract(*score(kept, both[..., kept]))
     return float(full), float(np.sum((left_out - left_out.mean()) ** 2) * (n_groups - 1) / n_groups)
 
 

@@ -7,12 +7,15 @@ import html
 import pandas as pd
 
 from cortax.brain.pictures.gallery import Gallery, Picture, open_pictures
+from cortax.learning.classes import is_by_class
 from cortax.learning.importance.found import open_table
 from cortax.report.blocks import Block, Choice, Figure, PageSection, Sheet, Text, job_link
 from cortax.report.figures import embed_png
 from cortax.report.page import MadeJob
+from cortax.workloads.regions.class_names import name_classes
 from cortax.workloads.regions.plan.names import evaluation_name
 from cortax.workloads.regions.report.material import Material
+from cortax.workloads.regions.tables import strongest
 
 __all__ = ["section"]
 
@@ -40,6 +43,8 @@ def section(material: Material) -> PageSection | None:
     blocks += _importance_table(material)
     blocks += _parcellations({name: gallery for name, gallery in galleries.items() if name not in of_models}, jobs)
     blocks += [Text(f"<p>{html.escape(note)}.</p>") for note in _notes(galleries)]
+    if any(gallery.pictures for gallery in of_models.values()) and (numbers := _class_numbers(material)):
+        blocks.append(Text(f"<p>Numbers of classes: {html.escape(numbers)}.</p>"))
     return PageSection("brains", "Where in the brain", tuple(blocks)) if blocks else None
 
 
@@ -68,19 +73,29 @@ def _importance_table(material: Material) -> list[Block]:
     for called, job in jobs.items():
         if sum(map(len, parts)) > MAX_ROWS:
             break
-        table = open_table(job.folder).dropna(subset=["mean"])
-        order = table["mean"].abs().sort_values(ascending=False, kind="stable").index
-        strongest = table.loc[order].groupby(["target", "kind", "map"], sort=False).head(MAX_REGIONS)
-        parts.append(strongest.sort_values(["target", "kind", "map"], kind="stable").assign(model=called, job=job.id))
+        table = name_classes(open_table(job.folder), material.class_names)
+        parts.append(strongest(table, MAX_REGIONS).assign(model=called, job=job.id))
     if not parts:
         return []
-    shown = pd.concat(parts, ignore_index=True)[["model", *(name for name in parts[0] if name != "model")]]
-    caption = f"The {MAX_REGIONS} strongest regions of each model, target, kind and map: mean over outer folds"
-    filters = ("model", "target", "kind")
+    shown = pd.concat(parts, ignore_index=True)
+    shown = shown[["model", *(name for name in shown if name != "model")]]
+    by_class = ("class",) if "class" in shown else ()
+    shown = shown.fillna(dict.fromkeys(by_class, ""))
+    within = "target, kind, class and map" if by_class else "target, kind and map"
+    caption = f"The {MAX_REGIONS} strongest regions of each model, {within}: mean over outer folds"
+    filters = ("model", "target", "kind", *by_class)
     blocks: list[Block] = [Sheet("importance", caption, shown, filters=filters, jobs={"mean": "job"})]
     if left := len(jobs) - len(parts):
         blocks.append(Text(f"<p>{left} more models are not in this table; <code>cortax export</code> has them.</p>"))
     return blocks
+
+
+def _class_numbers(material: Material) -> str:
+    """Which class a number stands for: in pictures, which are drawn without the names."""
+    targets = zip(material.targets.names, material.targets.tasks, strict=True)
+    several = [name for name, task in targets if is_by_class(task, len(material.class_names[name]))]
+    named = {name: ", ".join(f"{n} {each}" for n, each in enumerate(material.class_names[name])) for name in several}
+    return "; ".join(f"{name}: {numbers}" for name, numbers in named.items())
 
 
 def _model(job: MadeJob) -> str:

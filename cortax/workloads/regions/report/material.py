@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -19,10 +17,11 @@ from cortax.learning.scores import get_metric
 from cortax.learning.search.store import StoredSearch, open_search
 from cortax.learning.search.store_evaluation import StoredEvaluation, open_evaluation
 from cortax.report.page import MadeJob, StudyJobs
+from cortax.workloads.regions.class_names import class_names, read_json
 from cortax.workloads.regions.plan.names import job_name
 from cortax.workloads.regions.sizes import n_regions
 
-__all__ = ["Material", "Meaning", "SearchedPart", "read_json"]
+__all__ = ["Material", "Meaning", "SearchedPart"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,12 +38,6 @@ class Meaning:
 
     units: str = ""
     positive: str = "class 1"
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read an object from JSON; {} of a file that earlier versions did not write."""
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    return content
 
 
 class Material:
@@ -141,10 +134,7 @@ class Material:
         """Names of the classes of each target, in the order of their numbers; empty of a regression."""
         found = {}
         for job in self.of("target"):
-            about = read_json(job.folder / "report.json")
-            classes = about.get("classes", ())
-            levels = dict(zip(classes, about.get("labels", ()), strict=False))
-            found[job.key["target"]] = tuple(named_level(value, levels) for value in classes)
+            found[job.key["target"]] = class_names(job.folder)
         names = self.targets.names
         for name, task, values in zip(names, self.targets.tasks, self.targets.values.T, strict=True):
             if not found.get(name):

@@ -11,7 +11,8 @@ from cortax.brain.data.dropped import read_dropped
 from cortax.learning.classes import is_by_class
 from cortax.report.blocks import Block, Figure, PageSection, Text, Warned, small_table
 from cortax.report.figures import as_svg, new_figure
-from cortax.workloads.regions.report.material import Material, read_json
+from cortax.workloads.regions.class_names import read_json
+from cortax.workloads.regions.report.material import Material
 
 __all__ = ["section"]
 

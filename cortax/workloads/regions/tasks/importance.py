@@ -13,7 +13,7 @@ from cortax.learning.importance.cells import CellImportance, importance_of_chose
 from cortax.learning.importance.found import read_importance, write_importance
 from cortax.learning.search.cells import Batch
 from cortax.learning.search.evaluations import Evaluation
-from cortax.learning.search.store_evaluation import open_evaluation
+from cortax.learning.search.store_evaluation import name_models, open_evaluation, read_models
 from cortax.workloads.regions.tasks.problem import Cells, CutProblem, CutTask
 from cortax.workloads.regions.tasks.searched import SearchedTask, open_searched
 
@@ -38,13 +38,17 @@ class KeptImportanceTask(CutTask[CellImportance]):
     def pack(self) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
         """See `Task`."""
         arrays, about = self.cut.pack()
-        arrays |= {name: getattr(self.evaluation, name) for name in _KEPT}
+        kept = {name: getattr(self.evaluation, name) for name in _KEPT}
+        arrays |= {name: values for name, values in kept.items() if values is not None}
+        arrays |= name_models({str(t): model for t, model in self.evaluation.class_models.items()})
         return arrays, {**about, "failures": list(self.evaluation.failures), "n_repeats": self.n_repeats}
 
     @classmethod
     def unpack(cls, arrays: Mapping[str, npt.NDArray[Any]], about: Mapping[str, Any]) -> KeptImportanceTask:
         """See `Task`, and `CutProblem.unpack`."""
-        kept: dict[str, Any] = {name: np.asarray(arrays[name]) for name in _KEPT}
+        # Where all targets are of several classes, only these have coefficients.
+        kept: dict[str, Any] = {name: np.asarray(arrays[name]) if name in arrays else None for name in _KEPT}
+        kept["class_models"] = {int(t): model for t, model in read_models(arrays).items()}
         unused = ("predictions", "labels", "train_rows", "not_converged", "seconds")
         others: dict[str, Any] = dict.fromkeys(unused, np.zeros((0, 0, 0)))
         evaluation = Evaluation(**kept, **others, failures=tuple(about["failures"]))
