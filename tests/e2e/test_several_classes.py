@@ -53,6 +53,7 @@ def add_targets(project):
     table.to_csv(path, sep="\t", index=False)
 
 
+@pytest.mark.timeout(1200)
 def test_everything_is_built_and_shown(project):
     add_targets(project)
     project.write(STUDY, (project.root / STUDY).read_text() + MORE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -140,12 +141,9 @@ def importance(root: Path, log: dict[str, Any]) -> pd.DataFrame:
         The study does not ask for it.
     """
     # A job of some targets or of one fold is part of another.
-    whole = {"parcellation", "pipeline"}
-    jobs = {log["jobs"][job]: what["key"] for job, what in _of(log, "importance") if {*what["key"]} == whole}
-    by_key = {tuple(key.values()): job for job, key in jobs.items()}
-    by_key |= {tuple(what["key"].values()): log["jobs"][job] for job, what in _of(log, "importances")}
-    found = {job: dict(zip(("parcellation", "pipeline"), key, strict=True)) for key, job in by_key.items()}
-    return _named_table(root, log, found, Table("", TABLE, "importance", missing="[importance]"))
+    parts = [(job, key) for job, key in _of(log, "importance") if {*key} == {"parcellation", "pipeline"}]
+    by_model = {tuple(key.values()): (job, key) for job, key in [*parts, *_of(log, "importances")]}
+    return _named_table(root, log, [*by_model.values()], Table("", TABLE, "importance", missing="[importance]"))
 
 
 def strongest_of_models(table: pd.DataFrame) -> pd.DataFrame:
@@ -175,22 +173,28 @@ def weights(root: Path, log: dict[str, Any]) -> pd.DataFrame:
     ProjectError
         The study has no ensemble.
     """
-    jobs = {log["jobs"][job]: what["key"] for job, what in _of(log, "ensemble")}
-    return _named_table(root, log, jobs, Table("", "weights.parquet", "ensembles", missing="[ensembles.NAME]"))
+    table = Table("", "weights.parquet", "ensembles", missing="[ensembles.NAME]")
+    return _named_table(root, log, _of(log, "ensemble"), table)
 
 
-def _of(log: dict[str, Any], method: str) -> list[tuple[str, dict[str, Any]]]:
-    return [(job, what) for job, what in log["what"].items() if what["method"] == method and job in log["jobs"]]
+def _of(log: dict[str, Any], method: str) -> list[tuple[str, dict[str, str]]]:
+    """Ids and keys of the jobs of a method."""
+    jobs = log["jobs"]
+    return [
+        (jobs[name], what["key"]) for name, what in log["what"].items() if what["method"] == method and name in jobs
+    ]
 
 
-def _named_table(root: Path, log: dict[str, Any], jobs: dict[str, dict[str, str]], table: Table) -> pd.DataFrame:
-    """The tables of jobs, by id with their keys, with names in the place of numbers of classes."""
+def _named_table(
+    root: Path, log: dict[str, Any], jobs: Sequence[tuple[str, dict[str, str]]], table: Table
+) -> pd.DataFrame:
+    """The tables of jobs, each after columns of its key, with names in the place of numbers of classes."""
     if not jobs:
         raise ProjectError(f"the last build has no {table.help}: put {table.missing} into the study file and build it")
-    found = tables_of_jobs(root, table, jobs)
+    # One by one: two parcellations whose regions are the same share a job.
+    found = pd.concat([tables_of_jobs(root, table, {job: key}) for job, key in jobs], ignore_index=True)
     found = found.fillna({name: "" for name in ("class", "predicted") if name in found})
-    targets = {what["key"]["target"]: jobs_folder(root) / log["jobs"][job] for job, what in _of(log, "target")}
-    return name_classes(found, {name: class_names(folder) for name, folder in targets.items()})
+    return name_classes(found, {key["target"]: class_names(jobs_folder(root) / job) for job, key in _of(log, "target")})
 
 
 def scaling_report(root: Path, study: str) -> dict[str, Any]:
