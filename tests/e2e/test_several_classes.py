@@ -22,7 +22,7 @@ parcellations = ["*"]
 strategies = ["grid", "voted"]
 
 [comparisons]
-n_bootstrap = 10
+confidence = 0.80
 
 [statistics]
 permutations = 2
