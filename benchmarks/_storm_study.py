@@ -53,7 +53,6 @@ n_configs = 2
 space = { n_estimators = { low = 5, high = 20, integer = true } }
 
 [evaluate]
-n_bootstrap = 100
 metrics = { regression = ["r2"], classification = ["roc_auc"] }
 """
 PARCELLATION = '\n[parcellations.random-{n}]\nkind = "random-growth"\nn_regions = {n}\nseed = 1\n'

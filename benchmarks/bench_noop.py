@@ -42,8 +42,8 @@ def synthesis(job):
         names.append("scores.parquet")
         folds = [*map(str, range(5)), "mean"]
         names_of = [(source.params.options["name"], fold) for source in jobs.targets for fold in folds]
-        rows = [(*name, metric, 0.5, 0.4, 0.6, 9000, 1000) for name in names_of for metric in ("a", "b")]
-        columns = ["target", "fold", "metric", "value", "low", "high", "n_subjects", "n_resamples"]
+        rows = [(*name, metric, 0.5, 0.4, 0.6, 9000, 1000, 0.01) for name in names_of for metric in ("a", "b")]
+        columns = ["target", "fold", "metric", "value", "low", "high", "n_subjects", "n_groups", "sd_repeats"]
         pd.DataFrame(rows, columns=columns).to_parquet("scores.parquet", index=False)
     outputs.record(job.path, names, method=job.method, name=job.params.caption)
 

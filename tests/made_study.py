@@ -221,7 +221,8 @@ class MadeStudy:
                 "low": values - 0.08,
                 "high": values + 0.08,
                 "n_subjects": self.n_subjects,
-                "n_resamples": 500,
+                "n_groups": 100,
+                "sd_repeats": np.nan,
             }
         )
 

@@ -157,9 +157,7 @@ def test_a_fold_without_the_last_class_has_no_score_whatever_is_predicted_there(
     y, P = np.array([0.0, 1, 0, 1, 2, 0, 1]), np.full((7, 3), 1 / 3)
     tests = np.array([[1, 1, 1, 1, 0, 0, 0], [0, 0, 0, 0, 1, 1, 1]], dtype=bool)
     for labels in ([0.0, 1, 0, 1, 2, 0, 1], [0.0, 1, 2, 1, 2, 0, 1]):
-        table = score_table(
-            labels, y, tests, np.arange(7).astype(str), [name], label=labels, probabilities=P, n_bootstrap=0
-        )
+        table = score_table(labels, y, tests, np.arange(7).astype(str), [name], label=labels, probabilities=P)
         assert np.isnan(table["value"][0])
         assert table["value"][1] == 1
     # Nor does a permutation's score hang on which others are scored beside it.
@@ -171,10 +169,8 @@ def test_two_ordered_classes_are_scored_as_any_two():
     _, y, P, labels = classified(1, n_classes=2)
     tests, groups = np.ones((1, len(y)), dtype=bool), np.arange(len(y)).astype(str)
     names = [name for name in sorted(ORACLES) if name not in ("cohen_kappa", "mean_absolute_error")]
-    two = score_table(P[:, 1], y, tests, groups, names, label=labels, n_bootstrap=0)
-    ordered = score_table(
-        P[:, 1], y, tests, groups, names, label=labels, probabilities=P, task="ordinal", n_bootstrap=0
-    )
+    two = score_table(P[:, 1], y, tests, groups, names, label=labels)
+    ordered = score_table(P[:, 1], y, tests, groups, names, label=labels, probabilities=P, task="ordinal")
     np.testing.assert_allclose(ordered["value"], two["value"], rtol=1e-12)
 
 
@@ -198,7 +194,7 @@ def test_a_table_of_scores_is_by_fold_and_needs_all_classes():
     _, y, P, labels = classified(3, n=60)
     tests = np.arange(60) % 3 == np.arange(3)[:, None]
     table = score_table(
-        labels, y, tests, np.arange(60), ["roc_auc", "accuracy"], label=labels, probabilities=P, n_bootstrap=20
+        labels, y, tests, np.arange(60), ["roc_auc", "accuracy"], label=labels, probabilities=P
     ).set_index(["metric", "fold"])
     for fold, test in enumerate(tests):
         assert table.value["roc_auc", str(fold)] == pytest.approx(ORACLES["roc_auc"](y[test], P[test]))
@@ -208,7 +204,7 @@ def test_a_table_of_scores_is_by_fold_and_needs_all_classes():
         score_table(labels, y, tests, np.arange(60), ["roc_auc"], label=labels, probabilities=P[:, :2], target="d")
     repeats = score_table(
         np.tile(labels, (2, 1)), y, np.tile(tests, (2, 1)), np.arange(60), ["log_loss"],
-        label=np.tile(labels, (2, 1)), probabilities=np.stack([P, P[:, ::-1]]), n_bootstrap=0,
+        label=np.tile(labels, (2, 1)), probabilities=np.stack([P, P[:, ::-1]]),
     ).set_index("fold").value  # fmt: skip
     assert repeats["0"] < repeats["3"]
 

@@ -41,43 +41,40 @@ def test_without_its_section_nothing_is_compared():
     assert comparing_jobs(study(), evaluated(*MODELS)) == []
 
 
-def test_each_evaluation_has_its_resamples_and_one_job_compares():
+def test_each_evaluation_has_its_influences_and_one_job_compares():
     jobs = comparing_jobs(study(comparisons={}), evaluated(*MODELS))
-    assert [job.name for job in jobs] == [*(f"resample/{name}" for name in MODELS), "compare"]
+    assert [job.name for job in jobs] == [*(f"jackknife/{name}" for name in MODELS), "compare"]
     assert jobs[0].jobs == {"split": "split", "targets": ["target/fluid", "target/sex"], "evaluate": "evaluate/a/ridge"}
     assert jobs[-1].jobs["evaluate"] == [f"evaluate/{name}" for name in MODELS]
     assert jobs[-1].links == ("comparisons.parquet", "over_targets.parquet", "intervals.parquet")
     more = comparing_jobs(study(comparisons={}), evaluated(*MODELS, "pool/stacked-3/ridge"))
-    assert more[:3] == jobs[:3], "with one more, no resample is drawn again"
-    assert more[3].name == "resample/pool/stacked-3/ridge"
+    assert more[:3] == jobs[:3], "with one more, nothing is left out again"
+    assert more[3].name == "jackknife/pool/stacked-3/ridge"
     other = comparing_jobs(study(comparisons={"rope": {"r2": 0.1}, "correction": "by"}), evaluated(*MODELS))
-    assert other[:3] == jobs[:3], "what is asked of them changes no resample"
+    assert other[:3] == jobs[:3], "what is asked of them changes no influence"
     assert other[3] != jobs[3]
 
 
 def test_the_defaults_of_the_job_are_those_of_the_library():
     options = comparing_jobs(study(comparisons={}), evaluated(*MODELS))[-1].options
     defaults = dataclasses.asdict(Asked())
-    for name in ("pairs", "interval", "confidence", "correction"):
+    for name in ("pairs", "confidence", "correction"):
         assert options[name] == defaults[name]
 
 
-def test_without_resamples_and_without_what_failed():
-    jobs = comparing_jobs(study(comparisons={"n_bootstrap": 0}), evaluated(*MODELS))
-    assert [job.name for job in jobs] == ["compare"]
-    assert "intervals.parquet" not in jobs[0].links
+def test_without_what_failed():
     left = comparing_jobs(study(comparisons={}), evaluated(*MODELS))[-1].without(
-        ["evaluate/b/ridge", "resample/b/ridge", "resample/a/short"]
+        ["evaluate/b/ridge", "jackknife/b/ridge", "jackknife/a/short"]
     )
     assert left.options["evaluations"] == [{"parcellation": "a", "pipeline": name} for name in ("ridge", "short")]
-    assert left.options["resampled"] == [{"parcellation": "a", "pipeline": "ridge"}]
-    assert left.jobs["resample"] == ["resample/a/ridge"]
+    assert left.options["influences"] == [{"parcellation": "a", "pipeline": "ridge"}]
+    assert left.jobs["jackknife"] == ["jackknife/a/ridge"]
 
 
 def test_only_some_and_only_with_a_reference():
     asked = {"reference": "ridge", "parcellations": ["a"], "metrics": ["roc_auc"]}
     jobs = comparing_jobs(study(comparisons=asked), evaluated(*MODELS))
-    assert [job.name for job in jobs] == ["resample/a/ridge", "resample/a/short", "compare"]
+    assert [job.name for job in jobs] == ["jackknife/a/ridge", "jackknife/a/short", "compare"]
     assert jobs[0].options["metrics"] == {"classification": ["roc_auc"], "ordinal": [], "regression": []}
     assert (jobs[-1].options["pairs"], jobs[-1].options["references"]) == ("reference", ["ridge"])
 
@@ -107,6 +104,7 @@ def test_what_cannot_be_compared(section, message):
         ({"rope": {"r3": 0.1}}, "comparisons.rope: is not reported: got 'r3'"),
         ({"metrics": ["accuracy"]}, "comparisons.metrics: is not reported: got 'accuracy'.*'balanced_accuracy'"),
         ({"rope": {"r2": -1}}, "greater than or equal to 0"),
+        ({"interval": "bca"}, "interval"),
         ({"correction": "holm"}, "'bh' or 'by'"),
     ],
 )

@@ -123,7 +123,7 @@ def test_examples_of_the_face_are_true(name, project):
 
 def test_search_equals_a_nested_loop_over_scikit_learn(X, y, folds):
     found = cortax.search(X, y, folds, "ridge", n_configs=8, seed=7)
-    table = found.evaluate().scores(["r2"], n_bootstrap=0).set_index("fold")["value"]
+    table = found.evaluate().scores(["r2"]).set_index("fold")["value"]
     grid = {"ridge__alpha": [config["alpha"] for config in found.problem.configs["regression"]]}
     values, expected = y.to_numpy(), []
     for _, train, test, inner in fold_parts(folds.folds, values):
@@ -226,7 +226,7 @@ def test_classes_are_told_by_their_type(X, y, folds):
     coded = (y > 0).astype(float)
     assert cortax.search(X, coded, folds, n_configs=2).problem.tasks == ("regression",)
     found = cortax.search(X.to_numpy(), coded.to_numpy(), folds, n_configs=2, task="classification").evaluate()
-    assert set(found.scores(n_bootstrap=20)["metric"]) == {"roc_auc", "matthews_corrcoef", "balanced_accuracy"}
+    assert set(found.scores()["metric"]) == {"roc_auc", "matthews_corrcoef", "balanced_accuracy"}
 
 
 def test_embedded_atlases_are_those_of_the_packages(project):

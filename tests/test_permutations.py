@@ -189,7 +189,7 @@ def by_hand(problem, groups, number, exchange, metrics):
         Y[:, target] = y[permuted_rows(groups, ~np.isnan(y), [number], exchange=exchange, seed=problem.seed)[0]]
     permuted, kind = replace(problem, targets=Y), PIPELINES[problem.kind]
     refitted = evaluate(permuted, kind, plain.search(permuted, kind).scores)
-    targets, scoring = Targets(Y, problem.names, problem.tasks), Scoring(metrics, n_bootstrap=0)
+    targets, scoring = Targets(Y, problem.names, problem.tasks), Scoring(metrics)
     table = score_targets(refitted, targets, problem.folds.test, groups, scoring)
     return table[table["fold"] == "mean"].set_index(["target", "metric"])["value"]
 

@@ -17,10 +17,9 @@ from cortax.brain.data.spaces import SPACES
 from cortax.brain.parcellation.atlas import Atlas, hard_weights, save_atlas
 from cortax.cli.app import add_workload_commands
 from cortax.errors import CortaxError, InputError, ProjectError
-from cortax.learning.predictions import bootstrap_weights
 from cortax.learning.regions import save_regions
 from cortax.learning.scaling import analyse, fit_power_law, read_rank_table, select_region
-from cortax.learning.scaling.ranks import mean_ranks, rank_targets, score_matrix
+from cortax.learning.scaling.ranks import mean_ranks, rank_targets, resample_targets, score_matrix
 from cortax.provenance import outputs
 from cortax.provenance.files import file_digest
 from cortax.workflow.workload import Planning
@@ -290,7 +289,7 @@ def test_each_ranking_is_fitted_as_a_whole_and_by_type():
 def test_intervals_are_percentiles_over_resampled_targets():
     ranks, report = analyse(table(), about(), metrics=metrics(), n_bootstrap=60, confidence=0.9, seed=3)
     values = score_matrix(table(), metrics())["ridge"].rank(axis=1, ascending=False)
-    drawn = bootstrap_weights(np.array(values.index, dtype=str), 60, seed=3)
+    drawn = resample_targets(len(values), 60, seed=3)
     means = np.array([np.average(values, axis=0, weights=weights) for weights in drawn])
     rows = ranks[(ranks["ranks"] == "within") & (ranks["pipeline"] == "ridge")]
     np.testing.assert_allclose(rows[["low", "high"]].T, np.quantile(means, [0.05, 0.95], axis=0))

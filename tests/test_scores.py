@@ -8,12 +8,13 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 from sklearn import metrics as sk
 
 from cortax.errors import SearchError
 from cortax.learning.cohort import Targets
 from cortax.learning.formulas import Resamples
-from cortax.learning.predictions import COLUMNS, Scoring, bootstrap_weights, score_table, score_targets
+from cortax.learning.predictions import COLUMNS, Scoring, score_table, score_targets
 from cortax.learning.scores import METRICS, default_rope, get_metric, metric_sign
 
 REGRESSION = {
@@ -119,54 +120,28 @@ def test_one_class_is_undefined(name):
     assert np.isnan(found).tolist() == [False, True, True, True]
 
 
-@given(seed=st.integers(0, 999), sizes=st.lists(st.integers(1, 5), min_size=1, max_size=12))
-def test_resamples_draw_whole_groups_as_many_as_there_are(seed, sizes):
-    groups = np.repeat([f"family-{i}" for i in range(len(sizes))], sizes)
-    weights = bootstrap_weights(groups, 7, seed=seed)
-    firsts = np.r_[0, np.cumsum(sizes)[:-1]]
-    assert (weights == np.repeat(weights[:, firsts], sizes, axis=1)).all()
-    assert (weights[:, firsts].sum(axis=1) == len(sizes)).all()
-    assert (weights == bootstrap_weights(groups, 7, seed=seed)).all()
-
-
-def test_resamples_keep_the_number_of_groups_of_every_fold():
-    _, _, groups, tests = cohort(7)
-    weights = bootstrap_weights(groups, 50, seed=0, strata=tests.argmax(axis=0))
-    firsts = np.unique(groups, return_index=True)[1]
-    for test in tests:
-        inside = firsts[test[firsts]]
-        assert (weights[:, inside].sum(axis=1) == len(inside)).all()
-        assert weights[:, inside].std() > 0.5
-
-
-def test_values_and_intervals_equal_a_plain_loop():
+def test_values_and_intervals_of_folds_equal_a_plain_loop():
     rng, y, groups, tests = cohort(1, repeats=2)
     prediction = y + rng.normal(size=(2, len(y)))
     y[5] = np.nan
-    table = score_table(prediction, y, tests, groups, ["r2"], target="fluid", n_bootstrap=40, confidence=0.9, seed=3)
-    weights = bootstrap_weights(groups, 40, seed=3, strata=tests[:4].argmax(axis=0))
-    values, resampled = [], []
+    table = score_table(prediction, y, tests, groups, ["mean_squared_error"], target="fluid", confidence=0.9)
+    values = []
     for k, test in enumerate(tests):
         rows = np.flatnonzero(test & ~np.isnan(y))
-        values.append(sk.r2_score(y[rows], prediction[k // 4][rows]))
-        drawn = [np.repeat(rows, w[rows]) for w in weights]
-        resampled.append([sk.r2_score(y[d], prediction[k // 4][d]) for d in drawn])
-        assert table.n_subjects[k] == len(rows)
-    resampled = np.array(resampled)
-    np.testing.assert_allclose(table.value[:8], values)
-    np.testing.assert_allclose(table.low[:8], 2 * np.array(values) - np.quantile(resampled, 0.95, axis=1))
+        values.append(sk.mean_squared_error(y[rows], prediction[k // 4][rows]))
+        names = np.unique(groups[rows])
+        left = [rows[groups[rows] != name] for name in names]
+        without = np.array([sk.mean_squared_error(y[kept], prediction[k // 4][kept]) for kept in left])
+        n = len(names)
+        error = np.sqrt((n - 1) / n * ((without - without.mean()) ** 2).sum())
+        reach = np.exp(stats.t.ppf(0.95, n - 1) * error / values[k])
+        np.testing.assert_allclose(table.loc[k, ["low", "high"]].astype(float), [values[k] / reach, values[k] * reach])
+        assert (table.n_subjects[k], table.n_groups[k]) == (len(rows), n)
+    np.testing.assert_allclose(table.value, [*values, np.mean(values)])
     mean = table.iloc[8]
-    assert (mean.target, mean.fold, mean.metric, mean.n_subjects, mean.n_resamples) == (
-        "fluid",
-        "mean",
-        "r2",
-        119,
-        40,
-    )
-    np.testing.assert_allclose(
-        [mean.value, mean.low, mean.high],
-        [np.mean(values), *(2 * np.mean(values) - np.quantile(resampled.mean(axis=0), [0.95, 0.05]))],
-    )
+    assert (mean.target, mean.fold, mean.metric, mean.n_subjects) == ("fluid", "mean", "mean_squared_error", 119)
+    assert mean.sd_repeats == pytest.approx(np.std([np.mean(values[:4]), np.mean(values[4:])], ddof=1))
+    assert table.sd_repeats[:8].isna().all()
     assert tuple(table.columns) == COLUMNS
 
 
@@ -175,24 +150,8 @@ def test_families_widen_the_interval():
     base, noise = rng.normal(size=(2, 40))
     y, prediction, families = np.repeat(base, 5), np.repeat(base + noise, 5), np.repeat(np.arange(40), 5)
     tests = np.ones((1, 200), bool)
-    wide, narrow = (
-        score_table(prediction, y, tests, groups, ["r2"], n_bootstrap=300).iloc[-1]
-        for groups in (families, np.arange(200))
-    )
+    wide, narrow = (score_table(prediction, y, tests, groups, ["r2"]).iloc[-1] for groups in (families, np.arange(200)))
     assert wide.high - wide.low > 1.6 * (narrow.high - narrow.low)
-
-
-def test_the_interval_covers_the_truth():
-    covered = []
-    for seed in range(120):
-        rng = np.random.default_rng(seed)
-        y = rng.normal(size=150)
-        prediction = 0.5 * y + rng.normal(size=150)  # r = 0.5 / sqrt(1.25)
-        row = score_table(
-            prediction, y, np.ones((1, 150), bool), np.arange(150), ["pearson_r"], n_bootstrap=200, seed=seed
-        ).iloc[-1]
-        covered.append(row.low <= 0.5 / np.sqrt(1.25) <= row.high)
-    assert 0.88 <= np.mean(covered) <= 0.99
 
 
 def classified(seed=2, rare=False):
@@ -206,28 +165,25 @@ def classified(seed=2, rare=False):
     return y, probability, (probability > 0.6).astype(float), tests, groups
 
 
-def test_folds_and_resamples_of_one_class_are_left_out_and_counted():
+def test_folds_of_one_class_are_left_out_and_counted():
     y, probability, label, tests, groups = classified(rare=True)
-    table = score_table(probability, y, tests, groups, ["roc_auc"], label=label, n_bootstrap=200, seed=1)
-    table = table.set_index("fold")
+    table = score_table(probability, y, tests, groups, ["roc_auc"], label=label).set_index("fold")
     assert table.value.isna().tolist() == [False, False, True, True, False]
     assert table.loc["mean", "value"] == pytest.approx(table.value[["0", "1"]].mean())
-    weights = bootstrap_weights(groups, 200, seed=1, strata=tests.argmax(axis=0))
-    whole = [all(len(set(y[test & (w > 0)])) == 2 for test in tests[:2]) for w in weights]
-    assert table.loc["mean", "n_resamples"] == sum(whole) < 200
-    assert table.n_resamples[["2", "3"]].tolist() == [0, 0]
+    assert table.n_groups[["2", "3"]].tolist() == [0, 0]
     assert table.low[["2", "3"]].isna().all()
+    assert table.loc["mean", "n_groups"] > 0
 
 
 def test_any_scikit_learn_scorer_is_a_metric_and_agrees_with_the_fast_one():
     y, probability, label, tests, groups = classified()
     names = ["roc_auc", "neg_log_loss", "f1", "neg_brier_score", "brier_score"]
-    table = score_table(probability, y, tests, groups, names, label=label, n_bootstrap=20)
+    table = score_table(probability, y, tests, groups, names, label=label)
     mean = table[table.fold == "mean"].set_index("metric")
     folds = [np.flatnonzero(test) for test in tests]
     assert mean.value["neg_log_loss"] == pytest.approx(np.mean([-sk.log_loss(y[f], probability[f]) for f in folds]))
     assert mean.value["f1"] == pytest.approx(np.mean([sk.f1_score(y[f], label[f]) for f in folds]))
-    # The same metric by both ways: whole numbers of repeats are weights.
+    # The same metric by both ways, with a limit at 0 that only one of them has below.
     np.testing.assert_allclose(
         mean.loc["neg_brier_score", ["value", "low", "high"]].astype(float),
         -mean.loc["brier_score", ["value", "high", "low"]].astype(float).to_numpy(),
@@ -237,21 +193,15 @@ def test_any_scikit_learn_scorer_is_a_metric_and_agrees_with_the_fast_one():
 def test_a_regression_scorer_without_sample_weight_works():
     rng, y, groups, tests = cohort(3)
     prediction = y + rng.normal(size=len(y))
-    table = score_table(prediction, y, tests, groups, ["neg_max_error"], n_bootstrap=5).set_index("fold")
+    table = score_table(prediction, y, tests, groups, ["neg_max_error"]).set_index("fold")
     assert table.value["0"] == pytest.approx(-np.abs(y - prediction)[tests[0]].max())
 
 
-def test_no_bootstrap_no_interval_and_the_same_bytes_again():
+def test_the_same_bytes_again():
     rng, y, groups, tests = cohort(4)
     prediction = y + rng.normal(size=len(y))
-    bare = score_table(prediction, y, tests, groups, list(REGRESSION), n_bootstrap=0)
-    full = score_table(prediction, y, tests, groups, list(REGRESSION), n_bootstrap=9)
-    assert bare.low.isna().all()
-    assert (bare.n_resamples == 0).all()
-    pd.testing.assert_series_equal(bare.value, full.value, rtol=1e-13)
-    pd.testing.assert_frame_equal(
-        full, score_table(prediction, y, tests, groups, list(REGRESSION), n_bootstrap=9), check_exact=True
-    )
+    tables = [score_table(prediction, y, tests, groups, list(REGRESSION)) for _ in range(2)]
+    pd.testing.assert_frame_equal(*tables, check_exact=True)
 
 
 @pytest.mark.parametrize(
@@ -276,7 +226,7 @@ def test_wrong_inputs_are_refused():
     holed[row] = np.nan
     with pytest.raises(SearchError, match=f"target 'fluid', fold 2: 1 of .* no finite prediction.* row {row}"):
         score_table(holed, y, tests, groups, ["r2"], target="fluid")
-    assert len(score_table(y, holed, tests, groups, ["r2"], n_bootstrap=0)) == 5  # a hole in y is no error
+    assert len(score_table(y, holed, tests, groups, ["r2"])) == 5  # a hole in y is no error
     with pytest.raises(SearchError, match=r"prediction of shape \(3, 120\) does not fit the folds of shape \(4, 120\)"):
         score_table(np.tile(y, (3, 1)), y, tests, groups, ["r2"])
     with pytest.raises(SearchError, match=r"groups \(119,\) must be of shape \(120,\)"):
@@ -290,15 +240,15 @@ def test_wrong_inputs_are_refused():
 def test_a_fold_that_failed_is_nan_and_the_others_count():
     rng, y, groups, tests = cohort(6)
     prediction = y + rng.normal(size=len(y))
-    whole = score_table(prediction, y, tests, groups, ["r2"], n_bootstrap=30).set_index("fold")
+    whole = score_table(prediction, y, tests, groups, ["r2"]).set_index("fold")
     prediction[tests[1]] = np.nan
-    table = score_table(prediction, y, tests, groups, ["r2"], n_bootstrap=30).set_index("fold")
+    table = score_table(prediction, y, tests, groups, ["r2"]).set_index("fold")
     assert np.isnan(table.value["1"])
     assert table.n_subjects["1"] == 0
     assert table.n_subjects["mean"] == (~tests[1]).sum()
     pd.testing.assert_frame_equal(table.loc[["0", "2", "3"]], whole.loc[["0", "2", "3"]])
     assert table.value["mean"] == pytest.approx(whole.value[["0", "2", "3"]].mean())
-    nothing = score_table(np.full(len(y), np.nan), y, tests, groups, ["r2"], n_bootstrap=3)
+    nothing = score_table(np.full(len(y), np.nan), y, tests, groups, ["r2"])
     assert nothing.value.isna().all()
     assert (nothing.n_subjects == 0).all()
 
@@ -309,7 +259,7 @@ def test_all_targets_are_scored_each_by_the_metrics_of_its_task():
     score, guess = rng.normal(size=(2, len(y)))
     predictions = np.stack([guess, probability])[None]
     labels = np.stack([np.full(len(y), np.nan), label])[None]
-    common = {"n_bootstrap": 10, "confidence": 0.9, "seed": 4}
+    common = {"confidence": 0.9}
     targets = Targets(np.column_stack([score, y]), ("fluid", "sex"), ("regression", "classification"))
     metrics = {"regression": ["r2", "pearson_r"], "classification": ["roc_auc"]}
     found = SimpleNamespace(predictions=predictions, labels=labels, probabilities={})

@@ -16,7 +16,7 @@ from cortax.learning import formulas
 from cortax.learning.arrays import Floats
 from cortax.learning.formulas import Resamples
 
-__all__ = ["CLASS_NUMBER", "METRICS", "TASKS", "Metric", "default_rope", "get_metric", "metric_sign"]
+__all__ = ["CLASS_NUMBER", "METRICS", "TASKS", "Metric", "default_rope", "get_metric", "metric_limits", "metric_sign"]
 
 
 # The 1 % that Benavoli et al. (2017) take for no difference in practice.
@@ -45,6 +45,8 @@ class Metric:
         of several targets cannot be ranked together.
     rope : float, or None
         Which difference means nothing in practice, where a study does not say. None: there is no such region.
+    limits : (float, float)
+        Least and greatest value that there can be, infinite where there is none. Intervals stay between them.
     """
 
     name: str
@@ -54,34 +56,45 @@ class Metric:
     greater_is_better: bool
     units: str
     rope: float | None
+    limits: tuple[float, float] = (-np.inf, np.inf)
 
 
-def _pure(name: str, formula: formulas.Formula, tasks: tuple[str, ...], needs: str, *, greater: bool = True) -> Metric:
-    """A metric without units."""
-    return Metric(name, formula, tasks, needs, greater, "", _ONE_PERCENT)
+# Between which values a metric lies.
+_SHARE, _CORRELATION, _SKILL, _ERROR = (0.0, 1.0), (-1.0, 1.0), (-np.inf, 1.0), (0.0, np.inf)
+
+
+def _pure(
+    name: str, formula: formulas.Formula, tasks: tuple[str, ...], needs: str, limits: tuple[float, float] = _SHARE
+) -> Metric:
+    """A metric without units; less is better of errors."""
+    return Metric(name, formula, tasks, needs, limits != _ERROR, "", _ONE_PERCENT, limits)
 
 
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
-        _pure("r2", formulas.r2, _REGRESSION, "prediction"),
-        _pure("explained_variance", formulas.explained_variance, _REGRESSION, "prediction"),
-        _pure("pearson_r", formulas.pearson_r, _REGRESSION, "prediction"),
-        Metric("mean_squared_error", formulas.squared_error, _REGRESSION, "prediction", False, "target^2", None),
-        Metric("mean_absolute_error", formulas.absolute_error, _REGRESSION, "prediction", False, "target", None),
+        _pure("r2", formulas.r2, _REGRESSION, "prediction", _SKILL),
+        _pure("explained_variance", formulas.explained_variance, _REGRESSION, "prediction", _SKILL),
+        _pure("pearson_r", formulas.pearson_r, _REGRESSION, "prediction", _CORRELATION),
+        Metric(
+            "mean_squared_error", formulas.squared_error, _REGRESSION, "prediction", False, "target^2", None, _ERROR
+        ),
+        Metric(
+            "mean_absolute_error", formulas.absolute_error, _REGRESSION, "prediction", False, "target", None, _ERROR
+        ),
         _pure("roc_auc", formulas.roc_auc, _CLASSES, "probability"),
         _pure("average_precision", formulas.average_precision, _CLASSES, "probability"),
-        _pure("brier_score", formulas.brier, _CLASSES, "probability", greater=False),
-        _pure("log_loss", formulas.log_loss, _CLASSES, "probability", greater=False),
-        _pure("matthews_corrcoef", formulas.matthews, _CLASSES, "label"),
+        _pure("brier_score", formulas.brier, _CLASSES, "probability", _ERROR),
+        _pure("log_loss", formulas.log_loss, _CLASSES, "probability", _ERROR),
+        _pure("matthews_corrcoef", formulas.matthews, _CLASSES, "label", _CORRELATION),
         _pure("balanced_accuracy", formulas.balanced_accuracy, _CLASSES, "label"),
         _pure("accuracy", formulas.accuracy, _CLASSES, "label"),
         _pure("f1_macro", formulas.f1_macro, _CLASSES, "label"),
-        _pure("cohen_kappa", formulas.quadratic_kappa, _ORDINAL, "label"),
+        _pure("cohen_kappa", formulas.quadratic_kappa, _ORDINAL, "label", _CORRELATION),
     )
 }
 # Of a class's number, where the same name means the target's value in regression.
-CLASS_NUMBER = Metric("mean_absolute_error", formulas.absolute_error, _ORDINAL, "label", False, "class", None)
+CLASS_NUMBER = Metric("mean_absolute_error", formulas.absolute_error, _ORDINAL, "label", False, "class", None, _ERROR)
 
 
 def metric_sign(name: str) -> float:
@@ -92,6 +105,11 @@ def metric_sign(name: str) -> float:
 def default_rope(name: str) -> float:
     """Return which difference of a metric means nothing in practice; 0, no region, where none is known."""
     return (METRICS[name].rope if name in METRICS else None) or 0.0
+
+
+def metric_limits(name: str) -> tuple[float, float]:
+    """Return between which values a metric lies; a scikit-learn scorer's are known by its name."""
+    return METRICS[name].limits if name in METRICS else _scorer_limits(name)
 
 
 def _scorer_formula(name: str, task: str) -> Callable[[Floats, Floats, Any], Floats]:
@@ -118,6 +136,15 @@ def _scorer_formula(name: str, task: str) -> Callable[[Floats, Floats, Any], Flo
     return formula
 
 
+def _scorer_limits(name: str) -> tuple[float, float]:
+    """Limits of a scikit-learn scorer: errors are negative; a few may be below 0, or have no upper limit."""
+    if name.startswith("neg_"):
+        return (-np.inf, 0.0)
+    if name in ("positive_likelihood_ratio", "mutual_info_score"):
+        return _ERROR
+    return _SKILL if name.startswith(("d2_", "adjusted_", "r2", "explained_")) else _SHARE
+
+
 def get_metric(name: str, task: str, n_classes: int = 2) -> Metric:
     """Look up a metric: one of `METRICS`, else any of scikit-learn's scorers (slower, one call a resample).
 
@@ -139,7 +166,8 @@ def get_metric(name: str, task: str, n_classes: int = 2) -> Metric:
     if name not in get_scorer_names():
         raise SearchError(f"metric for {task}: {choices(name, {*METRICS, *get_scorer_names()})}")
     needs = "prediction" if task == "regression" else "both"
-    metric = Metric(name, _scorer_formula(name, task), (task,), needs, True, units="unknown", rope=None)
+    limits = _scorer_limits(name)
+    metric = Metric(name, _scorer_formula(name, task), (task,), needs, True, units="unknown", rope=None, limits=limits)
     _try_out(metric, n_classes)
     return metric
 

@@ -54,24 +54,21 @@ class ModelEvaluation:
         self,
         metrics: Sequence[str] | Mapping[str, Sequence[str]] | None = None,
         *,
-        n_bootstrap: int = 1000,
         confidence: float = 0.95,
     ) -> pd.DataFrame:
-        """Score the predictions, fold by fold and on average, with bootstrap intervals over groups.
+        """Score the predictions, fold by fold and on average, with intervals over groups.
 
         Parameters
         ----------
         metrics : sequence of str, or mapping of task to sequence of str, optional
             Of the report's metrics, or scikit-learn scorers; by default those of a study.
-        n_bootstrap : int
-            0 for no intervals.
         confidence : float
 
         Returns
         -------
         DataFrame
-            target, fold ("0", "1", ... and "mean"), metric, value, low, high, n_subjects, n_resamples. NaN is a score
-            without a meaning, such as an AUC in a fold of one class.
+            target, fold ("0", "1", ... and "mean"), metric, value, low, high, n_subjects, n_groups, sd_repeats. NaN is
+            a score without a meaning, such as an AUC in a fold of one class.
 
         Raises
         ------
@@ -83,7 +80,7 @@ class ModelEvaluation:
             metrics = Metrics().model_dump()
         elif not isinstance(metrics, Mapping):
             metrics = dict.fromkeys(tasks, metrics)
-        scoring = Scoring(metrics, n_bootstrap, confidence, self.problem.seed)
+        scoring = Scoring(metrics, confidence)
         targets = Targets(self.problem.targets, self.problem.names, tasks)
         return score_targets(self.found, targets, self.problem.folds.test, self.folds.groups, scoring)
 

@@ -8,9 +8,7 @@ depend_extra = manifest(__name__)
 options = {
     "take": [],  # the names of the targets that are taken from each of the evaluations
     "metrics": {},
-    "n_bootstrap": 1000,
     "confidence": 0.95,
-    "seed": 0,
 }
 jobs = ("split", ["targets"], ["evaluate"])
 

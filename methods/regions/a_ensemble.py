@@ -12,9 +12,7 @@ options = {
     "scorers": {},  # of stacked models alone, as is `choose`
     "choose": "best",
     "metrics": {},
-    "n_bootstrap": 1000,
     "confidence": 0.95,
-    "seed": 0,
 }
 jobs = ("split", ["targets"], ["evaluate"], ["tune"], ["inner"])
 

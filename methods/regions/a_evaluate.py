@@ -8,7 +8,6 @@ depend_extra = manifest(__name__)
 options = {
     "choose": "",
     "metrics": {},
-    "n_bootstrap": 1000,
     "confidence": 0.95,
     "code": {},  # what the pipeline's own classes and solver depend on
     "seed": 0,

@@ -65,7 +65,7 @@ n_configs = 3
 enabled = false # most tests look at other jobs, and it takes seconds
 
 [evaluate]
-n_bootstrap = 20
+confidence = 0.90
 metrics = { regression = ["r2"], classification = ["roc_auc"] }
 """
 

@@ -6,7 +6,7 @@ import pytest
 pytestmark = pytest.mark.slow
 
 STUDY = "studies/mini.toml"
-SECTION = "\n[comparisons]\nn_bootstrap = 30\n"
+SECTION = "\n[comparisons]\nlimit = 30\n"
 PIPELINE = '[pipelines.short]\nkind = "ridge"\nn_configs = 2\nparcellations = ["soft"]\n\n[evaluate]'
 
 
@@ -21,7 +21,7 @@ def test_comparisons_rest_on_what_is_there_and_grow_with_it(project):
     assert "has no comparisons: put [comparisons] into its file" in missing.stderr
 
     project.write(STUDY, (project.root / STUDY).read_text() + SECTION)
-    assert project.run().made == ["resample", "resample", "compare"]
+    assert project.run().made == ["jackknife", "jackknife", "compare"]
     found, scores = tables(project), project.scores()
     means = scores[scores["fold"] == "mean"].set_index(["parcellation", "target"])["value"]
     table = found["comparisons"].set_index("target")
@@ -35,9 +35,9 @@ def test_comparisons_rest_on_what_is_there_and_grow_with_it(project):
     pd.testing.assert_series_equal(value.sort_index(), means.sort_index(), rtol=1e-12)
     assert set(found["over_targets"]["metric"]) == {"r2", "roc_auc"}
 
-    project.edit(STUDY, "n_bootstrap = 30", "n_bootstrap = 30\nrope = { r2 = 0.2 }")
+    project.edit(STUDY, "limit = 30", "limit = 30\nrope = { r2 = 0.2 }")
     project.edit(STUDY, "[evaluate]", PIPELINE)
-    assert project.run().made == ["tune", "evaluate", "scores", "resample", "compare"]
+    assert project.run().made == ["tune", "evaluate", "scores", "jackknife", "compare"]
     grown = tables(project)["comparisons"]
     assert list(grown.groupby(["kind", "within"]).size().items()) == [
         (("parcellations", "ridge"), 2),

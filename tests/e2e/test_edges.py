@@ -56,7 +56,7 @@ kind = "ridge"
 n_configs = 2
 
 [evaluate]
-n_bootstrap = 20
+confidence = 0.90
 
 [importance]
 

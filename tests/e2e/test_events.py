@@ -55,7 +55,7 @@ kind = "ridge"
 n_configs = 2
 
 [evaluate]
-n_bootstrap = 10
+confidence = 0.80
 """
 
 

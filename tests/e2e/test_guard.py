@@ -126,7 +126,7 @@ def test_a_cut_setup_under_a_running_server_is_told_and_mended(project):
 
 
 def test_a_cut_list_keeps_its_good_builds(stopped):
-    stopped.edit("studies/mini.toml", "n_bootstrap = 20", "n_bootstrap = 21")
+    stopped.edit("studies/mini.toml", "confidence = 0.90", "confidence = 0.91")
     stopped.cortax("up")
     stopped.run()
     stopped.cortax("down")
@@ -140,7 +140,7 @@ def test_a_cut_list_keeps_its_good_builds(stopped):
     # The build is entered again, from jobs that are all there.
     assert stopped.run().made == []
     assert len(path.read_bytes().splitlines()) == len(lines)
-    stopped.edit("studies/mini.toml", "n_bootstrap = 21", "n_bootstrap = 20")
+    stopped.edit("studies/mini.toml", "confidence = 0.91", "confidence = 0.90")
 
 
 def test_the_doctor_mends_under_a_running_server_and_starts_it_again(project):
@@ -450,7 +450,7 @@ def test_gc_keeps_all_that_the_latest_build_needs(project):
     project.run()
     project.edit("studies/mini.toml", "n_configs = 3", "n_configs = 4")
     project.run()
-    project.edit("studies/mini.toml", "n_bootstrap = 20", "n_bootstrap = 22")
+    project.edit("studies/mini.toml", "confidence = 0.90", "confidence = 0.92")
     run = project.run()
     assert "evaluate" in run.made
     assert "tune" in run.linked
@@ -488,8 +488,8 @@ def test_gc_without_limits_keeps_every_build_that_is_listed(project):
     project.cortax("gc", "--yes")
     assert "would remove 0 things" in project.cortax("gc").stdout
     before = set(os.listdir(project.root / "workdirs/main"))
-    for study in ("n_bootstrap = 20", "n_bootstrap = 22"):
-        text = re.sub(r"n_bootstrap = \d+", study, (project.root / "studies/mini.toml").read_text())
+    for study in ("confidence = 0.90", "confidence = 0.92"):
+        text = re.sub(r"confidence = 0\.\d+", study, (project.root / "studies/mini.toml").read_text())
         project.write("studies/mini.toml", text)
         project.run()
     made = set(os.listdir(project.root / "workdirs/main")) - before

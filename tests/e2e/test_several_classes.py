@@ -35,7 +35,7 @@ strategy = { staged = true, racing = true }
 n_repeats = 2
 
 [comparisons]
-n_bootstrap = 10
+confidence = 0.80
 
 [statistics]
 permutations = 2

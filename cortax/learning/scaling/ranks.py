@@ -10,11 +10,10 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy.stats import rankdata
 
-from cortax.learning.arrays import Floats
-from cortax.learning.predictions import bootstrap_weights
+from cortax.learning.arrays import Floats, Ints
 from cortax.learning.scores import metric_sign
 
-__all__ = ["Ranking", "mean_ranks", "rank_study", "rank_targets", "score_matrix"]
+__all__ = ["Ranking", "mean_ranks", "rank_study", "rank_targets", "resample_targets", "score_matrix"]
 
 
 def score_matrix(scores: pd.DataFrame, metrics: Mapping[str, str]) -> pd.DataFrame:
@@ -110,6 +109,13 @@ class Ranking:
     n_targets: int
 
 
+def resample_targets(n_targets: int, n_bootstrap: int, *, seed: int) -> Ints:
+    """Draw targets with replacement: how often each is in each resample, of shape (n_bootstrap, n_targets)."""
+    drawn = np.random.default_rng(seed).integers(n_targets, size=(n_bootstrap, n_targets))
+    apart = drawn + np.arange(n_bootstrap)[:, None] * n_targets
+    return np.bincount(apart.ravel(), minlength=n_bootstrap * n_targets).reshape(n_bootstrap, n_targets)
+
+
 def rank_study(
     values: pd.DataFrame, parcellations: pd.DataFrame, *, n_bootstrap: int, seed: int
 ) -> tuple[list[Ranking], list[str]]:
@@ -129,7 +135,7 @@ def rank_study(
     list of Ranking, list of str
         The second says what was left out.
     """
-    drawn = bootstrap_weights(np.asarray(values.index, dtype=str), n_bootstrap, seed=seed)
+    drawn = resample_targets(len(values), n_bootstrap, seed=seed)
     ranker = _Ranker(parcellations, np.vstack([np.ones((1, len(values))), drawn]))
     names = values.columns.get_level_values("parcellation")
     is_ensemble = parcellations.loc[names, "ensemble"].to_numpy(dtype=bool)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,17 +11,16 @@ import numpy.typing as npt
 import pandas as pd
 
 from cortax.learning.arrays import Floats, Ints
-from cortax.learning.scores import METRICS, default_rope
-from cortax.learning.stats.bootstrap import Resampled, ResampledRows, basic_interval, bca_interval, percentile_interval
-from cortax.learning.stats.comparisons import OverTargets, adjust, corrected_t, friedman, posterior, wilcoxon
+from cortax.learning.intervals import interval, limits_of_difference
+from cortax.learning.jackknife import paired_variance, score_variance
+from cortax.learning.scores import METRICS, default_rope, metric_limits
+from cortax.learning.stats.comparisons import OverTargets, adjust, friedman, paired_test, posterior, wilcoxon
 from cortax.learning.stats.models import Asked, ComparedModel, Scores, score_cube
 from cortax.learning.stats.pairs import Rivals, best_pairs, find_rivals, fixed_pairs
 
 __all__ = ["COLUMNS", "compare_models", "compare_over_targets", "intervals_table"]
 
-INTERVALS_COLUMNS = ("parcellation", "pipeline", "target", "metric", "value", "low", "high", "n_resamples")
-
-_SCORES = ("values", "resampled", "jackknife")
+INTERVALS_COLUMNS = ("parcellation", "pipeline", "target", "metric", "value", "low", "high", "n_groups")
 
 
 def intervals_table(models: Sequence[ComparedModel], asked: Asked) -> pd.DataFrame:
@@ -29,84 +29,49 @@ def intervals_table(models: Sequence[ComparedModel], asked: Asked) -> pd.DataFra
     Returns
     -------
     DataFrame with `INTERVALS_COLUMNS`
-        One row a model, target and metric: mean over outer folds. Empty without resamples.
+        One row a model, target and metric: mean over outer folds.
     """
     rows = []
     for model in models:
-        if model.resampled is None:
-            continue
-        stored = model.resampled()
-        found, bounds = stored.found, _bounds(stored.found, stored.strata, asked)
-        n_resamples = (~np.isnan(found.resampled)).sum(axis=1)
-        for row, values, (low, high), n in zip(stored.rows, found.values, bounds, n_resamples, strict=True):
-            rows.append((model.parcellation, model.pipeline, *row, float(values), float(low), float(high), int(n)))
+        for (target, metric), found in (model.influences() if model.influences else {}).items():
+            variance, n_groups = score_variance(found.influences, found.scored.shape[1]), found.influences.shape[2]
+            limits = metric_limits(metric)
+            bounds = interval(found.values, variance, n_groups - 1, limits, confidence=asked.confidence)[0]
+            rows.append((model.parcellation, model.pipeline, target, metric, found.values[0], *bounds, n_groups))
     return pd.DataFrame(rows, columns=list(INTERVALS_COLUMNS))
 
 
-def paired_intervals(
-    models: Sequence[ComparedModel], rows: Sequence[tuple[str, str]], a: Ints, b: Ints, asked: Asked
-) -> tuple[Floats, Ints, npt.NDArray[np.str_]]:
-    """Intervals of differences of models, both scored in the same resamples.
+@dataclass(frozen=True, eq=False)
+class _Differences:
+    """Variances of differences and groups that they rest on, of shape (n_pairs, n_rows); why there are none."""
 
-    Parameters
-    ----------
-    a, b : int arrays of shape (n_pairs, n_rows)
-        Numbers of the models.
+    variance: Floats
+    n_groups: Ints
+    lost: npt.NDArray[np.str_]
+    one_split: bool
 
-    Returns
-    -------
-    bounds : float64 array of shape (n_pairs, n_rows, 2)
-    n_resamples : int array of shape (n_pairs, n_rows)
-        Those that the bounds rest on.
-    lost : str array of shape (n_pairs, n_rows)
-        Why there are none; empty where there are, or where nobody asked for them.
-    """
-    bounds, n_resamples = np.full((*a.shape, 2), np.nan), np.zeros(a.shape, dtype=np.int64)
-    lost = np.full(a.shape, "", dtype="<U64")
-    found = [None if model.resampled is None else model.resampled() for model in models]
-    strata = next((each.strata for each in found if each is not None), None)
-    if strata is None:
-        return bounds, n_resamples, lost
-    split = [{} if each is None else _by_row(each) for each in found]
+
+def _differences(models: Sequence[ComparedModel], rows: Sequence[tuple[str, str]], a: Ints, b: Ints) -> _Differences:
+    """Look up variances for models of the numbers a and b, both of shape (n_pairs, n_rows)."""
+    variance, n_groups = np.full(a.shape, np.nan), np.zeros(a.shape, dtype=np.int64)
+    lost, one_split = np.full(a.shape, "", dtype="<U64"), True
+    found = [model.influences() if model.influences else {} for model in models]
     for pair, row in np.ndindex(*a.shape):
-        one, two = (split[model].get(rows[row]) for model in (a[pair, row], b[pair, row]))
+        one, two = (found[model].get(rows[row]) for model in (a[pair, row], b[pair, row]))
         if one is None or two is None:
-            lost[pair, row] = "no interval: one of the two has no resamples"
-            continue
-        if (one.scored != two.scored).any():
-            lost[pair, row] = "no interval: the two lack different folds"
-            continue
-        difference = _difference(one, two)
-        bounds[pair, row] = _bounds(difference, strata, asked)[0]
-        n_resamples[pair, row] = int((~np.isnan(difference.resampled)).sum())
-        if np.isnan(bounds[pair, row]).any() and n_resamples[pair, row]:
-            lost[pair, row] = "no interval: all resamples are on one side"
-    return bounds, n_resamples, lost
-
-
-def _by_row(stored: ResampledRows) -> dict[tuple[str, str], Resampled]:
-    return {
-        row: Resampled(**{name: getattr(stored.found, name)[place : place + 1] for name in (*_SCORES, "scored")})
-        for place, row in enumerate(stored.rows)
-    }
-
-
-def _difference(one: Resampled, two: Resampled) -> Resampled:
-    """The difference of two scores in each resample: both are of the same groups."""
-    return Resampled(**{name: getattr(one, name) - getattr(two, name) for name in _SCORES}, scored=one.scored)
-
-
-def _bounds(found: Resampled, strata: Ints, asked: Asked) -> Floats:
-    """Bounds of every row, shape (n_rows, 2), by the interval that is asked for."""
-    if asked.interval == "bca":
-        return bca_interval(found.values, found.resampled, found.jackknife, strata, confidence=asked.confidence)
-    if asked.interval == "percentile":
-        return percentile_interval(found.resampled, confidence=asked.confidence)
-    return basic_interval(found.values, found.resampled, confidence=asked.confidence)
+            lost[pair, row] = "no test: groups were not left out of both"
+        elif (one.scored != two.scored).any():
+            lost[pair, row] = "no test: the two lack different folds"
+        else:
+            influences = one.influences - two.influences
+            variance[pair, row] = paired_variance(influences, one.scored.shape[1])[0]
+            n_groups[pair, row] = influences.shape[2]
+            one_split = influences.shape[1] == 1
+    return _Differences(variance, n_groups, lost, one_split)
 
 
 COLUMNS = (
-    *("target", "metric", "kind", "within", "a", "b", "difference", "low", "high", "n_resamples", "better"),
+    *("target", "metric", "kind", "within", "a", "b", "difference", "low", "high", "n_groups", "better"),
     *("t", "n_folds", "p", "p_fdr", "p_holm", "family", "n_family", "p_left", "p_rope", "p_right", "rope", "note"),
 )
 # Scores that differ by a smaller share of themselves differ by rounding.
@@ -114,27 +79,20 @@ _ROUNDING = 1e-12
 _CHOSEN = "b was chosen by these scores: p is too small"
 
 
-def compare_models(models: Sequence[ComparedModel], ratios: Mapping[str, float], asked: Asked) -> pd.DataFrame:
+def compare_models(models: Sequence[ComparedModel], asked: Asked) -> pd.DataFrame:
     """Compare every pair of rivals on every target, by every metric.
-
-    Parameters
-    ----------
-    ratios : mapping of target to float
-        Test subjects to training subjects of an outer fold.
 
     Returns
     -------
     DataFrame with `COLUMNS`
         `difference` is the score of a minus that of b, averaged over outer folds, in the metric's units; `better` says
-        which of the two that favours. `low` and `high` are of the bootstrap (`bootstrap`), `t` and `p` of
-        `corrected_t`, `p_left`, `p_rope` and `p_right` of `posterior`. `p_fdr` and `p_holm` are adjusted within
+        which of the two that favours. `low` and `high` are its interval, `t` and `p` of `paired_test`, with the same
+        variance; `p_left`, `p_rope` and `p_right` of `posterior`. `p_fdr` and `p_holm` are adjusted within
         `family`, of which there are `n_family` tests. NaN is explained by `note`.
     """
     scores = score_cube(models, asked.metrics)
     named = [(model.parcellation, model.pipeline) for model in models]
-    parts = [
-        _compare(rivals, scores, models, ratios, asked) for rivals in find_rivals(named, asked.pairs, asked.references)
-    ]
+    parts = [_compare(rivals, scores, models, asked) for rivals in find_rivals(named, asked.pairs, asked.references)]
     if not parts:
         return pd.DataFrame(columns=list(COLUMNS))
     table = pd.concat(parts, ignore_index=True)
@@ -147,21 +105,19 @@ def compare_models(models: Sequence[ComparedModel], ratios: Mapping[str, float],
     return table.sort_values(order, kind="stable", ignore_index=True)[list(COLUMNS)]
 
 
-def _compare(
-    rivals: Rivals, scores: Scores, models: Sequence[ComparedModel], ratios: Mapping[str, float], asked: Asked
-) -> pd.DataFrame:
+def _compare(rivals: Rivals, scores: Scores, models: Sequence[ComparedModel], asked: Asked) -> pd.DataFrame:
     """All rows of one group of rivals: pairs x (targets and metrics)."""
     values = scores.values[list(rivals.places)]
     a, b = _pairs(rivals, scores, asked)
     every = np.arange(len(scores.rows))
-    differences = values[a, every] - values[b, every]
-    rounding = _ROUNDING * np.maximum(np.abs(values[a, every]), np.abs(values[b, every]))
-    test = corrected_t(np.where(np.abs(differences) <= rounding, 0.0, differences), [ratios[t] for t, _ in scores.rows])
-    rope = np.array([asked.rope.get(metric, default_rope(metric)) for _, metric in scores.rows])
-    sides = posterior(test, rope)
-    bounds, n_resamples, lost = paired_intervals([models[place] for place in rivals.places], scores.rows, a, b, asked)
+    n_folds = (~np.isnan(values[a, every] - values[b, every])).sum(axis=2)
+    found = _differences([models[place] for place in rivals.places], scores.rows, a, b)
+    means = scores.means[list(rivals.places)]
+    one, two = means[a, every], means[b, every]
+    rounding = _ROUNDING * np.maximum(np.abs(one), np.abs(two))
+    difference = np.where(np.abs(one - two) <= rounding, 0.0, one - two)
     names = np.array(rivals.names)
-    favoured = np.sign(test.difference * scores.signs)
+    favoured = np.sign(difference * scores.signs)
     columns: dict[str, Any] = {
         "target": [target for target, _ in scores.rows],
         "metric": [metric for _, metric in scores.rows],
@@ -169,17 +125,35 @@ def _compare(
         "within": rivals.within,
         "a": names[a],
         "b": names[b],
-        "difference": test.difference,
-        "low": bounds[..., 0],
-        "high": bounds[..., 1],
-        "n_resamples": n_resamples,
+        "difference": np.where(n_folds > 0, difference, np.nan),
+        "n_groups": found.n_groups,
         "better": np.select([favoured > 0, favoured < 0], [names[a], names[b]], default=""),
-        **{name: getattr(test, name) for name in ("t", "n_folds", "p")},
-        **{f"p_{name}": getattr(sides, name) for name in ("left", "rope", "right")},
-        "rope": rope,
-        "note": _join(_join(test.note, lost), np.array(_CHOSEN if asked.pairs == "best" else "")),
+        "n_folds": n_folds,
     }
+    columns |= _tested(columns["difference"], found, [metric for _, metric in scores.rows], asked)
+    columns["note"] = _join(
+        _join(np.where(found.lost == "", columns["note"], ""), found.lost),
+        np.array(_CHOSEN if asked.pairs == "best" else ""),
+    )
     return pd.DataFrame({name: np.broadcast_to(column, a.shape).ravel() for name, column in columns.items()})
+
+
+def _tested(differences: Floats, found: _Differences, metrics: Sequence[str], asked: Asked) -> dict[str, Any]:
+    """Test all differences, of shape (n_pairs, n_rows), those of one metric at a time."""
+    names = ("low", "high", "t", "p", "p_left", "p_rope", "p_right", "rope")
+    columns: dict[str, Any] = {name: np.full(differences.shape, np.nan) for name in names}
+    columns["note"] = np.full(differences.shape, "", dtype="<U128")
+    for metric in dict.fromkeys(metrics):
+        at = np.s_[:, np.flatnonzero(np.array(metrics) == metric)]
+        limits, variance = limits_of_difference(metric_limits(metric)), found.variance[at]
+        test = paired_test(differences[at], variance, found.n_groups[at], limits, one_split=found.one_split)
+        rope = asked.rope.get(metric, default_rope(metric))
+        sides = posterior(test, rope, limits)
+        bounds = interval(test.difference, variance, test.freedom, limits, confidence=asked.confidence)
+        results = (bounds[..., 0], bounds[..., 1], test.t, test.p, sides.left, sides.rope, sides.right, rope, test.note)
+        for name, result in zip((*names, "note"), results, strict=True):
+            columns[name][at] = result
+    return columns
 
 
 def _pairs(rivals: Rivals, scores: Scores, asked: Asked) -> tuple[Ints, Ints]:

@@ -1,9 +1,4 @@
-"""Is one model better than another? Tests on scores by outer fold, and over targets.
-
-Scores of outer folds are not independent: the folds' training sets share most of their subjects. A plain t-test takes
-them for independent and rejects far too often, the more the cross-validation is repeated. Here the variance is
-corrected for the overlap.
-"""
+"""Is one model better than another? Tests of differences with their variance, and over targets."""
 
 from __future__ import annotations
 
@@ -16,39 +11,38 @@ from scipy import stats
 from scipy.stats import false_discovery_control
 
 from cortax.errors import SearchError, choices
-from cortax.learning.arrays import Floats, Ints
+from cortax.learning.arrays import Floats
+from cortax.learning.intervals import Limits, free_scale
 
-__all__ = ["CORRECTIONS", "OverTargets", "adjust", "corrected_t", "fold_ratio", "friedman", "posterior", "wilcoxon"]
-
-# A spread of the differences below this share of the largest is rounding.
-_ROUNDING = 1e-12
+__all__ = ["CORRECTIONS", "OverTargets", "Paired", "adjust", "friedman", "paired_test", "posterior", "wilcoxon"]
 
 Texts = NDArray[np.str_]
 
+ONE_SPLIT = "one split: no p, as nothing tells what training adds (splits.n_repeats)"
+
 
 @dataclass(frozen=True, eq=False)
-class CorrectedT:
-    """Tests of differences; every array has the leading shape of the differences.
+class Paired:
+    """Tests of differences; every array has their shape.
 
     Attributes
     ----------
     difference : float64 array
-        Mean over folds.
-    scale : float64 array
-        Its corrected standard error; 0 where all folds have the same difference.
+    free, scale : float64 arrays
+        The difference on the free scale of its limits (`cortax.learning.intervals`), and its standard error there.
+    freedom : float64 array
     t, p : float64 arrays
         Two-sided. NaN where they have no meaning, which `note` then says.
-    n_folds : int array
-        The folds that have a difference; one less are the degrees of freedom.
     note : str array
         Empty where there is nothing to say.
     """
 
     difference: Floats
+    free: Floats
     scale: Floats
+    freedom: Floats
     t: Floats
     p: Floats
-    n_folds: Ints
     note: Texts
 
 
@@ -71,85 +65,57 @@ class OverTargets:
     note: str
 
 
-def fold_ratio(tests: ArrayLike, y: ArrayLike) -> float:
-    """Return the subjects that a fold tests on to those that it trains on, each averaged over folds.
+def paired_test(
+    difference: ArrayLike, variance: ArrayLike, n_groups: ArrayLike, limits: Limits, *, one_split: bool
+) -> Paired:
+    """Test whether two procedures differ: t = difference / standard error, on the free scale, n_groups - 1 df.
+
+    Null: both procedures score the same on average, over samples of as many groups and over divisions into folds.
+    Variance: of `paired_variance`, which holds who is tested and who is trained on. It is meant not to be too small,
+    for stable and for unstable models: less than 5 % is rejected where models are stable, or flip from one answer to
+    another.
 
     Parameters
     ----------
-    tests : bool array of shape (n_folds, n_subjects)
-    y : float array of shape (n_subjects,)
-        NaN is in neither part.
-    """
-    known, tested = ~np.isnan(np.asarray(y, dtype=np.float64)), np.asarray(tests, dtype=bool)
-    return float((tested & known).sum() / (~tested & known).sum())
-
-
-def corrected_t(differences: ArrayLike, ratio: ArrayLike) -> CorrectedT:
-    """Corrected resampled t-test (Nadeau & Bengio 2003; for repeated cross-validation Bouckaert & Frank 2004).
-
-    t = mean / sqrt((1 / J + n_test / n_train) s^2), with J - 1 degrees of freedom and s^2 the variance of the J
-    differences.
-
-    Null: trained on n_train subjects of this population, both procedures score the same on average, over training
-    sets and test subjects. Assumes: differences of folds are normal with one variance, and two of them correlate
-    by n_test / (n_test + n_train), which is a heuristic. Procedures that hardly depend on who was in the training
-    set correlate less, and are tested conservatively; very unstable ones may correlate more. Groups need no more
-    than folds that never divide them.
-
-    Parameters
-    ----------
-    differences : array of shape (..., n_folds), float64
-        Over all repeats. NaN, a fold that one of the two has no score in, is left out.
-    ratio : array that broadcasts to shape (...), float64
-        Test subjects to training subjects.
+    difference, variance, n_groups : arrays of one shape
+    limits : (float, float)
+        Of the difference.
+    one_split : bool
+        Then the variance is a guess: there is a t, but no p.
 
     Returns
     -------
-    CorrectedT
-        Of models that are equal in every fold t is 0 and p is 1. With one fold, or with the same difference in all,
-        there is no variance to test against: NaN.
+    Paired
+        Of models that are equal in everything t is 0 and p is 1. Without a variance there is no test: NaN.
     """
-    found = np.asarray(differences, dtype=np.float64)
-    there = ~np.isnan(found)
-    n_folds = there.sum(axis=-1)
-    mean = np.divide(np.where(there, found, 0).sum(axis=-1), n_folds, out=_nan(n_folds), where=n_folds > 0)
-    deviations = np.where(there, found - mean[..., None], 0)
-    largest = np.max(np.where(there, np.abs(found), 0), axis=-1, initial=0.0)
-    deviations[np.abs(deviations) <= _ROUNDING * largest[..., None]] = 0
-    squares = (deviations**2).sum(axis=-1)
-    variance = np.divide(squares, n_folds - 1, out=_nan(n_folds), where=n_folds > 1)
-    factor = np.divide(1.0, n_folds, out=_nan(n_folds), where=n_folds > 0) + np.asarray(ratio)
-    scale = np.sqrt(factor * variance)
-    t = np.divide(mean, scale, out=_nan(n_folds), where=scale > 0)
-    equal = (scale == 0) & (mean == 0)
+    d, groups = np.asarray(difference, dtype=np.float64), np.asarray(n_groups, dtype=np.float64)
+    error = np.sqrt(np.asarray(variance, dtype=np.float64))
+    free, slope = free_scale(d, limits)
+    scale = np.where(error == 0, 0.0, error * slope)
+    t = np.divide(free, scale, out=np.full(d.shape, np.nan), where=scale > 0)
+    equal = (error == 0) & (d == 0)
     t = np.where(equal, 0.0, t)
-    p = np.where(equal, 1.0, 2 * stats.t.sf(np.abs(t), np.maximum(n_folds - 1, 1)))
-    return CorrectedT(mean, scale, t, p, n_folds.astype(np.int64), _notes(n_folds, scale, equal))
-
-
-def _nan(like: NDArray[np.generic]) -> Floats:
-    return np.full(like.shape, np.nan)
-
-
-def _notes(n_folds: Ints, scale: Floats, equal: NDArray[np.bool_]) -> Texts:
-    return np.select(
-        [n_folds == 0, n_folds == 1, equal, scale == 0],
+    freedom = np.maximum(groups - 1, 1)
+    p = np.where(equal, 1.0, np.nan if one_split else 2 * stats.t.sf(np.abs(t), freedom))
+    note = np.select(
+        [np.isnan(d), equal, np.isnan(error), scale == 0, np.full(d.shape, one_split)],
         [
             "no fold has scores of both",
-            "one fold: no variance to test against",
-            "equal in every fold",
-            "the same difference in every fold: no variance to test against",
+            "equal for every group",
+            "no test: fewer than two groups, or none left out",
+            "the same difference for every group: no variance to test against",
+            ONE_SPLIT,
         ],
         default="",
     )
+    return Paired(d, free, scale, freedom, t, p, note)
 
 
-def posterior(test: CorrectedT, rope: ArrayLike) -> Posterior:
-    """Bayesian correlated t-test (Corani & Benavoli 2015; Benavoli et al. 2017).
+def posterior(test: Paired, rope: ArrayLike, limits: Limits) -> Posterior:
+    """Probabilities of a difference below, within and above what makes none in practice (Benavoli et al. 2017).
 
-    The difference's posterior is Student's t about its mean, with the scale and the degrees of freedom of
-    `corrected_t`: the correlation n_test / (n_test + n_train) of the paper gives the same factor. Assumes what
-    that test does, and the improper prior under which both agree.
+    The difference's posterior, on its free scale, is Student's t about its value, with the standard error and the
+    degrees of freedom of the test: that of an improper prior under which both agree.
 
     Parameters
     ----------
@@ -159,17 +125,18 @@ def posterior(test: CorrectedT, rope: ArrayLike) -> Posterior:
     Returns
     -------
     Posterior
-        NaN with a single fold, or without any. All on one side where the folds do not differ.
+        NaN where the test has no p. All on one side where nothing varies.
     """
-    size, mean = np.asarray(rope, dtype=np.float64), test.difference
+    size = np.asarray(rope, dtype=np.float64)
+    below, above = free_scale(-size, limits)[0], free_scale(size, limits)[0]
     spread = np.where(test.scale > 0, test.scale, np.nan)
-    freedom = np.maximum(test.n_folds - 1, 1)
-    left = stats.t.cdf((-size - mean) / spread, freedom)
-    right = stats.t.sf((size - mean) / spread, freedom)
+    left = stats.t.cdf((below - test.free) / spread, test.freedom)
+    right = stats.t.sf((above - test.free) / spread, test.freedom)
     # Without any spread the posterior is a point.
     point = test.scale == 0
-    left = np.where(point, np.where(mean < -size, 1.0, 0.0), left)
-    right = np.where(point, np.where(mean > size, 1.0, 0.0), right)
+    left = np.where(point, np.where(test.difference < -size, 1.0, 0.0), left)
+    right = np.where(point, np.where(test.difference > size, 1.0, 0.0), right)
+    left, right = (np.where(np.isnan(test.p) & ~point, np.nan, side) for side in (left, right))
     return Posterior(left, np.clip(1 - left - right, 0, 1), right)
 
 

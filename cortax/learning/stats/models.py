@@ -10,7 +10,7 @@ import pandas as pd
 
 from cortax.learning.arrays import Floats
 from cortax.learning.scores import metric_sign
-from cortax.learning.stats.bootstrap import ResampledRows
+from cortax.learning.stats.influences import InfluenceRows
 
 __all__ = ["Asked", "ComparedModel", "Scores", "score_cube"]
 
@@ -23,14 +23,14 @@ class ComparedModel:
     ----------
     scores : DataFrame
         See `cortax.learning.predictions.COLUMNS`.
-    resampled : callable, optional
-        Reads its resampled scores; without it there are no intervals.
+    influences : callable, optional
+        Reads those of its groups; without it there are neither intervals nor tests.
     """
 
     parcellation: str
     pipeline: str
     scores: pd.DataFrame
-    resampled: Callable[[], ResampledRows] | None = None
+    influences: Callable[[], InfluenceRows] | None = None
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,6 @@ class Asked:
         Those that are compared; all where empty.
     rope : mapping of metric to float
         See `posterior`; others have that of `Metric`.
-    interval : {"basic", "percentile", "bca"}
     correction : {"bh", "by"}
         See `adjust`; the family are all tests of one metric and kind in the study.
     """
@@ -57,7 +56,6 @@ class Asked:
     references: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ()
     rope: Mapping[str, float] = field(default_factory=dict)
-    interval: str = "basic"
     confidence: float = 0.95
     correction: str = "bh"
 

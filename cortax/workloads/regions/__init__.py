@@ -49,7 +49,7 @@ workload = Workload(
         "dropped": Table("", "", "subjects that were left out, and why", read=f"{_HOME}.tables:left_out"),
         "failed_fits": Table("", "", "fits that failed inside searches", read=f"{_HOME}.tables:failed_fits"),
         "intervals": Table(
-            "compare", "intervals.parquet", "scores with intervals over resampled groups", missing="[comparisons]"
+            "compare", "intervals.parquet", "scores with intervals over groups", missing="[comparisons]"
         ),
     },
     failures="failed_fits",

@@ -60,9 +60,7 @@ def compare(
     study: Annotated[str, typer.Argument(help="name of a study that has been built, with [comparisons] in its file")],
     where: Where = None,
     over_targets: Annotated[bool, typer.Option("--over-targets", help="tests over all targets")] = False,
-    intervals: Annotated[
-        bool, typer.Option("--intervals", help="the interval of every score, of the same resamples")
-    ] = False,
+    intervals: Annotated[bool, typer.Option("--intervals", help="the interval of every score")] = False,
     every: Annotated[bool, typer.Option("--all", help="every column")] = False,
 ) -> None:
     """Print which pipelines and parcellations differ: differences (a minus b), intervals and tests."""

@@ -21,10 +21,11 @@ __all__ = ["analysis_jobs", "comparing_jobs"]
 
 
 def comparing_jobs(study: RegionsStudy, evaluated: Sequence[Evaluated]) -> list[JobSpec]:
-    """List the jobs of the comparisons, if asked for: resamples of each evaluation, and one job that compares all.
+    """List the jobs of the comparisons, if asked for: influences of groups on each evaluation, and one job that
+    compares all.
 
-    What takes time is apart from what depends on all models: with one more parcellation or pipeline only its own
-    resamples are drawn, and the comparison, which takes seconds, runs again.
+    What takes time is apart from what depends on all models: with one more parcellation or pipeline groups are left out
+    of its scores alone, and the comparison, which takes seconds, runs again.
 
     `evaluated`: what may be compared, ensembles too. Raises StudyError: a pattern or a reference is of none of them,
     there is no pair, or there are more than the limit.
@@ -34,8 +35,8 @@ def comparing_jobs(study: RegionsStudy, evaluated: Sequence[Evaluated]) -> list[
         return []
     chosen = _chosen(asked, evaluated)
     _check_pairs(asked, chosen)
-    resamples = [_resample(study, asked, each) for each in chosen] if asked.n_bootstrap else []
-    return [*resamples, _compare(study, asked, chosen, resamples)]
+    influences = [_jackknife(study, asked, each) for each in chosen]
+    return [*influences, _compare(study, asked, chosen, influences)]
 
 
 def _chosen(asked: Comparisons, evaluated: Sequence[Evaluated]) -> list[Evaluated]:
@@ -67,16 +68,11 @@ def _inputs(study: RegionsStudy) -> dict[str, str | list[str]]:
     return {"split": "split", "targets": [f"target/{target}" for target in sorted(study.targets)]}
 
 
-def _resample(study: RegionsStudy, asked: Comparisons, each: Evaluated) -> JobSpec:
-    options = {
-        "jackknife": asked.interval == "bca",
-        "metrics": _metrics(study, asked),
-        "n_bootstrap": asked.n_bootstrap,
-        "seed": study.seed,
-    }
+def _jackknife(study: RegionsStudy, asked: Comparisons, each: Evaluated) -> JobSpec:
+    options = {"metrics": _metrics(study, asked)}
     key = {"parcellation": each.parcellation, "pipeline": each.pipeline}
     jobs = {**_inputs(study), "evaluate": each.whole.name}
-    return JobSpec(job_name("resample", key), "resample", options, jobs, key=key)
+    return JobSpec(job_name("jackknife", key), "jackknife", options, jobs, key=key)
 
 
 def _metrics(study: RegionsStudy, asked: Comparisons) -> dict[str, list[str]]:
@@ -88,26 +84,24 @@ def _metrics(study: RegionsStudy, asked: Comparisons) -> dict[str, list[str]]:
 
 
 def _compare(
-    study: RegionsStudy, asked: Comparisons, chosen: Sequence[Evaluated], resamples: Sequence[JobSpec]
+    study: RegionsStudy, asked: Comparisons, chosen: Sequence[Evaluated], influences: Sequence[JobSpec]
 ) -> JobSpec:
     options = {
         "confidence": study.evaluate.confidence,
         "correction": asked.correction,
         "evaluations": [dict(each.whole.key) for each in chosen],
-        "interval": asked.interval,
         "metrics": asked.metrics,
         "pairs": asked.rule,
         "references": asked.references,
-        "resampled": [dict(job.key) for job in resamples],
+        "influences": [dict(job.key) for job in influences],
         "rope": asked.rope,
     }
-    jobs = {
-        **_inputs(study),
+    jobs: dict[str, str | list[str]] = {
         "evaluate": [each.whole.name for each in chosen],
-        "resample": [job.name for job in resamples],
+        "jackknife": [job.name for job in influences],
     }
-    optional = {"evaluate": "evaluations"} | ({"resample": "resampled"} if resamples else {})
-    links = ("comparisons.parquet", "over_targets.parquet", *(["intervals.parquet"] if resamples else []))
+    optional = {"evaluate": "evaluations", "jackknife": "influences"}
+    links = ("comparisons.parquet", "over_targets.parquet", "intervals.parquet")
     return JobSpec("compare", "compare", sorted_keys(options), jobs, optional=optional, links=links)
 
 

@@ -103,7 +103,6 @@ class _EnsembleJobs:
             **self._study.evaluate.model_dump(exclude={"choose"}),
             "members": [evaluation_name(each.whole.key) for each in members],
             "parts": [self._about(*place) for place in parts],
-            "seed": self._study.seed,
             "strategy": strategy,
         }
         if strategy == "stacked":

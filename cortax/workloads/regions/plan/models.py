@@ -197,7 +197,7 @@ class _ModelJobs:
         options = self._searching(pipeline)
         search = sorted_keys({**options, "targets": dict(block.targets), "fold": fold})
         # One fold by itself is not scored: that is done where all are collected.
-        scoring = self._scoring() if fold is None else {"metrics": {}, "n_bootstrap": 0, "confidence": 0.0}
+        scoring = self._scoring() if fold is None else {"metrics": {}, "confidence": 0.0}
         about_refit = {"choose": self._study.evaluate.choose, "code": options["code"], "seed": self._study.seed}
         refit = sorted_keys({**about_refit, **scoring, "fold": fold})
         tune, evaluate = job_name("tune", key), job_name("evaluate", key)
@@ -230,7 +230,7 @@ class _ModelJobs:
             "evaluate": [part.name for part in parts],
         }
         take = [part.covers["target"] for part in parts]
-        options = sorted_keys({**self._scoring(), "seed": self._study.seed, "take": take})
+        options = sorted_keys({**self._scoring(), "take": take})
         key = {"parcellation": name, "pipeline": pipeline}
         covers = {"target": sorted(self._definitions)}
         # It does without a block that failed, but not without a fold.

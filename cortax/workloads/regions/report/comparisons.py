@@ -25,7 +25,7 @@ LEVEL = 0.05
 
 _SHOWN = (
     *("kind", "within", "target", "metric", "a", "b", "difference", "low", "high", "better"),
-    *("p", "p_fdr", "p_holm", "p_rope", "note"),
+    *("t", "p", "p_fdr", "p_holm", "p_rope", "note"),
 )
 _OVER_TARGETS = ("kind", "within", "metric", "test", "a", "b", "n_targets", "median", "p", "p_fdr", "note")
 
@@ -43,9 +43,11 @@ def _of_job(job: MadeJob, material: Material) -> list[Block]:
     n_tests, below = int(table["p"].notna().sum()), int((table["p_fdr"] <= LEVEL).sum())
     words = (
         f"<p>{len(table)} comparisons of two pipelines on one parcellation, or of two parcellations under one "
-        f"pipeline; {below} of {n_tests} tests have a corrected p (p_fdr) of at most {LEVEL}. p is of a t-test over "
-        "outer folds, corrected for what their training parts share; p_rope is the probability that the two are "
-        f"practically equal. Made by {job_link(job.id)}; all columns are in <code>comparisons.parquet</code>.</p>"
+        f"pipeline; {below} of {n_tests} tests have a corrected p (p_fdr) of at most {LEVEL}. Interval and p are of "
+        "what the two would score on other samples of as many people. Of one split there is no p, as nothing tells "
+        "how much depends on who was trained on; with splits.n_repeats there is. p_rope is the probability that the "
+        f"two are practically equal. Made by {job_link(job.id)}; all columns are in "
+        "<code>comparisons.parquet</code>.</p>"
     )
     main = table[table["metric"] == table["target"].map(material.first_metric)]
     drawn = main if len(main) else table
@@ -55,16 +57,16 @@ def _of_job(job: MadeJob, material: Material) -> list[Block]:
 
 
 def _comparison_sheet(table: pd.DataFrame) -> list[Block]:
-    shown = table[list(_SHOWN)].sort_values("p", kind="stable").head(MAX_ROWS)
+    shown = _clearest_first(table)[list(_SHOWN)].head(MAX_ROWS)
     blocks: list[Block] = []
     if len(table) > MAX_ROWS:
-        words = f"The table below holds the {MAX_ROWS} comparisons with the smallest p, of {len(table)}."
+        words = f"The table below holds the {MAX_ROWS} clearest comparisons, of {len(table)}."
         blocks.append(Text(f"<p>{words}</p>"))
     return [
         *blocks,
         Sheet(
             "comparison-table",
-            "Comparisons, the smallest p first",
+            "Comparisons, the clearest (the largest t) first",
             shown,
             filters=("kind", "within", "target", "metric"),
         ),
@@ -96,20 +98,24 @@ def _draw_forest(rows: pd.DataFrame, target: str) -> Figure:
         axes.set_xlabel(f"difference in {metric}, first - second")
     clear = int((rows["p_fdr"] <= LEVEL).sum())
     words = f"{clear} of {len(rows)} comparisons have a corrected p of at most {LEVEL} (filled)."
-    first = rows.sort_values("p", kind="stable").iloc[0]
+    first = _clearest_first(rows).iloc[0]
     alt = (
-        f"Differences in {metric} of {target}, with intervals. {words} The smallest p is of {_pair(first)}: "
+        f"Differences in {metric} of {target}, with intervals. {words} The clearest is {_pair(first)}: "
         f"{first['difference']:.3f}. The table below holds all."
     )
     caption = (
-        f"{html.escape(target)}: the differences with the smallest p, with their intervals. {words} Chosen by their p, "
+        f"{html.escape(target)}: the clearest differences, with their intervals. {words} Chosen so, "
         "they are larger than others would find them."
     )
     return Figure(as_svg(figure, alt), caption)
 
 
 def _clearest(rows: pd.DataFrame) -> pd.DataFrame:
-    return rows.sort_values("p", kind="stable").head(MAX_DRAWN).sort_values("difference", kind="stable")
+    return _clearest_first(rows).head(MAX_DRAWN).sort_values("difference", kind="stable")
+
+
+def _clearest_first(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows.sort_values("t", key=lambda t: -t.abs(), kind="stable")
 
 
 def _forest(axes: Any, rows: pd.DataFrame, longest: int) -> None:

@@ -21,8 +21,6 @@ class Comparisons(Section):
     pipelines: Patterns = ALL
     metrics: list[str] = []
     rope: dict[str, Annotated[float, Field(ge=0)]] = {}
-    n_bootstrap: int = Field(default=1000, ge=0)
-    interval: Literal["basic", "percentile", "bca"] = "basic"
     correction: Literal["bh", "by"] = "bh"
     limit: int = Field(default=5000, ge=1)
 

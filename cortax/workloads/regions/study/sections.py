@@ -372,7 +372,6 @@ class Evaluate(Section):
 
     choose: Literal["best", "one-standard-error"] = "best"
     metrics: Metrics = Metrics()
-    n_bootstrap: int = Field(default=1000, ge=0)
     confidence: float = Field(default=0.95, gt=0, lt=1)
 
 

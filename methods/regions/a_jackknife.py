@@ -1,15 +1,12 @@
-"""Score one evaluation in many resamples of its groups."""
+"""Measure how far each group moves the scores of one evaluation."""
 
 from cortax.provenance import outputs
 from cortax.provenance.closure import manifest
 
-description = "Score one evaluation in many resamples of its groups"
+description = "Measure how far each group moves the scores of one evaluation"
 depend_extra = manifest(__name__)
 options = {
     "metrics": {},
-    "n_bootstrap": 1000,
-    "jackknife": False,  # whether groups are left out one by one, too
-    "seed": 0,
 }
 jobs = ("split", ["targets"], "evaluate")
 
@@ -17,7 +14,7 @@ jobs = ("split", ["targets"], "evaluate")
 def prepare():
     from cortax.learning.cohort import open_cohort, open_targets
     from cortax.learning.folds import open_folds
-    from cortax.learning.predictions import out_of_fold
+    from cortax.learning.out_of_fold import out_of_fold
     from cortax.learning.scores import get_metric
     from cortax.learning.search.store_evaluation import open_evaluation
 
@@ -46,21 +43,18 @@ def prepare():
 
 
 def analysis(sliceno, slices, prepare_res):
-    from cortax.learning.stats.bootstrap import resample_scores
+    from cortax.learning.jackknife import group_influences
 
     given, groups = prepare_res
-    asked = {"n_bootstrap": options.n_bootstrap, "seed": options.seed, "jackknife": options.jackknife}
     return {
-        name: ([metric.name for metric in metrics], resample_scores(found, metrics, groups, **asked))
+        name: ([metric.name for metric in metrics], group_influences(found, metrics, groups))
         for name, (found, metrics) in list(given.items())[sliceno::slices]
         if metrics
     }
 
 
-def synthesis(job, prepare_res, analysis_res):
-    from cortax.learning.stats.bootstrap import group_strata, save_resampled
+def synthesis(job, analysis_res):
+    from cortax.learning.stats.influences import save_influences
 
-    given, groups = prepare_res
     found = dict(sorted(analysis_res.merge_auto().items()))
-    strata = group_strata(groups, next(iter(given.values()))[0].strata)
-    outputs.record(job.path, save_resampled(job.path, found, strata), method=job.method, name=job.params.caption)
+    outputs.record(job.path, save_influences(job.path, found), method=job.method, name=job.params.caption)
