@@ -48,7 +48,7 @@ def _summary(material: Material) -> Text:
         f"{scores['parcellation'].nunique()} parcellations, {scores['pipeline'].nunique()} pipelines, "
         f"{scores['target'].nunique()} targets; {folds.n_outer} outer folds, {folds.n_inner} inner. "
         f"{_sites(material)}Confounds, removed on training subjects: {html.escape(confounds)}. "
-        "Intervals are bootstraps over whole groups.</p>"
+        "Intervals are of a jackknife over whole groups, with the spread over repeats.</p>"
     )
 
 
