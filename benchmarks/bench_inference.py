@@ -10,8 +10,8 @@ time.
   cross-validation of 66 families: how often 5 % tests tell them apart, and, of one split, how often 0 is outside of the
   interval, as it has no p; and how many of all draws, taken for one table, are left after adjusting (R2).
 - intervals: how often they hold the expected score of the procedure at this number of people, which is the mean of the
-  score over all draws (least squares, 10 regions), where regions say nothing and where they are 30 % of the variance.
-  Of R2 also the R2 of the fitted models in the population, which is higher than what small folds show.
+  score over all draws (least squares, 10 regions), where regions say nothing and where they are 30 % of it. Of
+  R2 also the R2 of the fitted models in the population, which is higher than what small folds show.
 - seconds: CPU seconds of 220 models against one of them, 45 targets, two metrics, one split, and 400 groups.
 """
 

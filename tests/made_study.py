@@ -17,6 +17,7 @@ from cortax.brain.pictures.gallery import Gallery, Picture, save_pictures
 from cortax.learning.cohort import Cohort, save_cohort, save_target
 from cortax.learning.folds import make_folds, save_folds
 from cortax.learning.importance.found import Importance, save_importance
+from cortax.learning.jackknife import Influences
 from cortax.learning.regions import save_regions
 from cortax.learning.scaling.analysis import analyse
 from cortax.learning.search.cells import SearchResult
@@ -226,6 +227,17 @@ class MadeStudy:
             }
         )
 
+    def _influences(self, parcellation, pipeline):
+        """How far 20 groups move each score, in two repeats."""
+        rng = np.random.default_rng([*parcellation.encode(), *pipeline.encode()])
+        own = self.table[(self.table["parcellation"] == parcellation) & (self.table["pipeline"] == pipeline)]
+        means = own[own["fold"] == "mean"].set_index(["target", "metric"])["value"]
+        scored = np.ones((1, self.n_outer), dtype=bool)
+        return {
+            row: Influences(np.array([mean]), rng.normal(scale=0.1, size=(1, 2, 20)), scored)
+            for row, mean in means.items()
+        }
+
     def _analyses(self, models):
         self._scaling()
         self._compare(models)
@@ -257,10 +269,12 @@ class MadeStudy:
 
     def _compare(self, models):
         own = self.table.groupby(["parcellation", "pipeline"])
-        described = [ComparedModel(p, q, own.get_group((p, q))) for p, q in models]
+        described = [
+            ComparedModel(p, q, own.get_group((p, q)), functools.partial(self._influences, p, q)) for p, q in models
+        ]
         asked = Asked(pairs="reference", references=(next(iter(self.parcellations)), self.pipelines[0]))
         tables = {
-            "comparisons": compare_models(described, dict.fromkeys(self.targets, 0.5), asked),
+            "comparisons": compare_models(described, asked),
             "over_targets": compare_over_targets(described, asked),
         }
 

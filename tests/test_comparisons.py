@@ -31,8 +31,8 @@ def outcome(difference, variance, n_groups=21, limits=FREE, *, one_split=False):
 def test_p_and_interval_agree(seed, limits):
     difference, variance = np.random.default_rng(seed).uniform([-0.9, 0.001], [0.9, 0.2])
     p = outcome(difference, variance, limits=limits).p
-    low, high = interval(difference, variance, 20, limits, confidence=1 - p)
-    assert min(abs(low), abs(high)) == pytest.approx(0, abs=1e-5)
+    low, high = interval(difference, variance, 20, limits)
+    assert (p <= 0.05) == (low > 0 or high < 0)
 
 
 def test_without_limits_it_is_the_t_test_of_scipy_on_groups():
