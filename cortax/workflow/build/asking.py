@@ -14,7 +14,7 @@ from typing import Any
 from cortax.errors import ProjectError
 from cortax.project import jobs_folder
 from cortax.provenance import outputs
-from cortax.provenance.reads import changed_reads
+from cortax.provenance.reads import changed_reads, changed_variables
 from cortax.study.section import Study
 from cortax.workflow.build.failures import JobFailure, job_failure
 from cortax.workflow.build.history import History
@@ -170,12 +170,15 @@ class Asking:
         made = self._build(spec, jobs)
         if made.params.hash != self._history.code_key(spec.method):
             raise not_loaded(spec.method)
+        if self._ran(made):
+            self._check_variables(spec.name, Path(made.path))
         if unusable := self._unusable(Path(made.path)):
             if not why:
                 why = [unusable]
                 self._say(number, spec, why)
             self._urd.joblist.pop()  # urd is to list the new one only
             made = self._build(spec, jobs, force_build=True)
+            self._check_variables(spec.name, Path(made.path))
         clear_checkpoint(self._root, Path(made.path))
         note_identity(Path(made.path), self._study.name, spec)
         seconds = time.monotonic() - started
@@ -197,6 +200,14 @@ class Asking:
             return f"its results were damaged: {'; '.join(damaged)}"
         changed = changed_reads(outputs.read(folder).reads, self._root)
         return f"{', '.join(changed)}, which own code reads, changed" if changed else ""
+
+    def _check_variables(self, name: str, folder: Path) -> None:
+        """Make sure that a job that ran was given this process's environment: it has that of the server."""
+        if others := changed_variables(outputs.read(folder).reads, self._root):
+            raise ProjectError(
+                f"{name}: {', '.join(others)}, which own code reads, must be the same here and where jobs run; the Exax "
+                "server was started with another value. End it by `cortax down`, then build again"
+            )
 
     def _build(self, spec: JobSpec, jobs: dict[str, Any], **more: Any) -> Any:
         """Ask Exax; again when a process of the job was killed from outside, as long as more cells get done.
