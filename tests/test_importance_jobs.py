@@ -5,12 +5,12 @@ import pytest
 from plain import evaluate
 from pydantic import ValidationError
 
+from cortax.errors import ProjectError, StudyError
 from cortax.learning.folds import make_folds
 from cortax.learning.importance.cells import importance_of_chosen, importance_of_kept
 from cortax.learning.search.cells import Batch, Problem
 from cortax.learning.search.pipelines import PIPELINES
 from cortax.learning.search.store import StoredSearch
-from cortax.errors import ProjectError, StudyError
 from cortax.provenance import closure
 from cortax.provenance.closure import check_class_code
 from cortax.provenance.files import file_digest

@@ -205,8 +205,8 @@ class Asking:
         """Make sure that a job that ran was given this process's environment: it has that of the server."""
         if others := changed_variables(outputs.read(folder).reads, self._root):
             raise ProjectError(
-                f"{name}: {', '.join(others)}, which own code reads, must be the same here and where jobs run; the Exax "
-                "server was started with another value. End it by `cortax down`, then build again"
+                f"{name}: {', '.join(others)}, which own code reads, must be the same here and where jobs run; the "
+                "Exax server was started with another value. End it by `cortax down`, then build again"
             )
 
     def _build(self, spec: JobSpec, jobs: dict[str, Any], **more: Any) -> Any:

@@ -146,8 +146,8 @@ def _check_workdir(own: Path, root: Path) -> None:
     """Make sure that the server writes where this process reads: each may have its own `AX_WORKDIR`."""
     if own.resolve().parent != jobs_folder(root):
         raise ProjectError(
-            f"{root}: the Exax server works in {own.resolve().parent}, this shell in {jobs_folder(root)} (AX_WORKDIR): "
-            "set it as it was, or end the server by `cortax down` first"
+            f"{root}: the Exax server works in the workdir {own.resolve().parent}, this shell in {jobs_folder(root)} "
+            "(AX_WORKDIR): set it as it was, or end the server by `cortax down` first"
         )
 
 
