@@ -278,7 +278,9 @@ def _variables(project, monkeypatch, build, light):
     assert "$LAB_TIMES, which own code reads, changed" in project.cortax("plan", "own").stdout
     refused = project.cortax("build", "own", check=False)
     assert refused.returncode == 1
-    assert "$LAB_TIMES, which own code reads, must be the same here and where jobs run" in refused.stderr
+    assert (
+        "$LAB_TIMES, which own code reads, must be the same here and where jobs run" in refused.stdout + refused.stderr
+    )
     assert "Traceback" not in refused.stdout + refused.stderr
     project.cortax("down")
     said, other = build()

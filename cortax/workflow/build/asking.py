@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import json
+import re
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -41,6 +43,8 @@ class Built:
         For each name of a job that was not asked for, the names of those that it needs and that failed.
     lacking : list of str
         What the jobs lack although all ended well, see `Workload.lacking`.
+    made_on : dict
+        For each job name the kind of processor that made its results.
     """
 
     jobs: dict[str, str] = field(default_factory=dict)
@@ -48,6 +52,7 @@ class Built:
     failed: list[JobFailure] = field(default_factory=list)
     skipped: dict[str, list[str]] = field(default_factory=dict)
     lacking: list[str] = field(default_factory=list)
+    made_on: dict[str, dict[str, str]] = field(default_factory=dict)
 
     @property
     def incomplete(self) -> bool:
@@ -78,6 +83,8 @@ _NO_SERVER = "the Exax server runs no job any more (a process of it was killed?)
 
 
 _NOTED_EVERY = 0.2
+# In the name of a library, see `check_threads`.
+_KERNEL = re.compile(r"\(blas, (.+)\)$")
 
 
 class Asking:
@@ -193,6 +200,7 @@ class Asking:
             self._units += spec.work.n_units if spec.work else 0
         self.built.jobs[spec.name] = str(made)
         self._standing[spec.name] = standing.id
+        self.built.made_on[spec.name] = standing.made.processor | _kernels_of_workers(Path(made.path))
 
     def _unusable(self, folder: Path) -> str:
         """Say why a job that Exax found, or has just made, must not be used; nothing if it may."""
@@ -283,6 +291,16 @@ class Asking:
             if spec.name in self.dirty and (seen or past):
                 seconds += sum(seen) / len(seen) if seen else past.seconds if past else 0.0
         return f" (about {_duration(seconds)} left)" if seconds else ""
+
+
+def _kernels_of_workers(folder: Path) -> dict[str, str]:
+    """Return the kernels of BLAS in the workers of a job, which may be other machines; nothing if it had none."""
+    try:
+        libraries = json.loads((folder / "pool.json").read_text())["threads"]
+        kernels = {match[1] for name in libraries if (match := _KERNEL.search(name))}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    return {"BLAS": " ".join(sorted(kernels))} if kernels else {}
 
 
 def _ids_of(names: str | list[str], ids: Mapping[str, str]) -> Any:
