@@ -70,7 +70,10 @@ def down(
         if board_down(root):
             print("board ended")
         origin = server_origin(root)
-        print(f"server ended ({origin})" if server_down(root, force=force) else "no server was running")
+        ended = server_down(root, force=force)
+        print("server ended" if ended else "no server was running")
+        if ended and origin:
+            print(f"it was {origin}", file=sys.stderr)
 
 
 @app.command()

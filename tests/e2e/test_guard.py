@@ -225,8 +225,11 @@ def test_a_server_of_another_shell_is_ended_only_by_force(stopped):
         stopped.wait_for(lambda: is_up(stopped.root))
         refused = stopped.cortax("down", check=False)
         assert refused.returncode == 1
-        assert f"(process {server.pid}) that `cortax up` did not start" in refused.stderr
-        assert "server ended" in stopped.cortax("down", "--force").stdout
+        assert re.search(rf"\(process {server.pid}, started .*\) that `cortax up` did not start", refused.stderr)
+        ended = stopped.cortax("down", "--force")
+        assert ended.stdout == "server ended\n"
+        assert f"it was process {server.pid}, started" in ended.stderr
+        assert f"(process {os.getpid()}) in {stopped.root}, " in ended.stderr
         assert not _processes_of(stopped)
     finally:
         server.kill()
