@@ -219,6 +219,15 @@ def test_down_leaves_no_process_socket_or_lock(project):
     project.cortax("up")
 
 
+def test_a_server_without_work_ends(stopped, monkeypatch):
+    monkeypatch.setenv("CORTAX_SERVER_IDLE", "2s")
+    stopped.cortax("up")
+    stopped.wait_for(lambda: not is_up(stopped.root))
+    log = stopped.root / ".cortax/server.log"
+    stopped.wait_for(lambda: "the server had no work for 2 s and was ended (server_idle)" in log.read_text())
+    assert stopped.cortax("down").stdout == "no server was running\n"
+
+
 def test_a_server_of_another_shell_is_ended_only_by_force(stopped):
     server = stopped.start(Path(sys.executable).parent / "ax", "server")
     try:

@@ -44,7 +44,10 @@ def test_a_server_that_works_elsewhere_is_refused(project, monkeypatch, tmp_path
     monkeypatch.setenv("AX_WORKDIR", str(tmp_path))
     done = project.cortax("build", "mini", check=False)
     assert done.returncode == 1
-    assert f"the Exax server works in the workdir {project.root}/workdirs/main, this shell in {tmp_path}/main" in done.stdout
+    assert (
+        f"the Exax server works in the workdir {project.root}/workdirs/main, this shell in {tmp_path}/main"
+        in done.stdout
+    )
     assert not list(tmp_path.glob("main/main-*/post.json"))
 
 
