@@ -5,12 +5,15 @@ import pytest
 from plain import evaluate
 from pydantic import ValidationError
 
+from cortax.errors import ProjectError, StudyError
 from cortax.learning.folds import make_folds
 from cortax.learning.importance.cells import importance_of_chosen, importance_of_kept
 from cortax.learning.search.cells import Batch, Problem
 from cortax.learning.search.pipelines import PIPELINES
 from cortax.learning.search.store import StoredSearch
+from cortax.provenance import closure
 from cortax.provenance.closure import check_class_code
+from cortax.provenance.files import file_digest
 from cortax.workflow.work.payload import open_task, write_payload
 from cortax.workflow.workload import Planning
 from cortax.workloads.regions.plan.importances import importances_jobs
@@ -32,11 +35,11 @@ CONTENT = {
 }
 
 
-def jobs_of(tmp_path, **more):
+def jobs_of(tmp_path, digest_of=lambda path: "digest", **more):
     study = RegionsStudy.model_validate(CONTENT | more)
     (tmp_path / "participants.tsv").write_text("participant_id\n")
     regions = {name: Regions(f"parcellate/{name}", 10, 10) for name in study.parcellations}
-    models, _ = model_jobs(study, regions, Planning(tmp_path, lambda path: "digest"), {})
+    models, _ = model_jobs(study, regions, Planning(tmp_path, digest_of), {})
     searches = {job.name: job for job in models if job.method == "tune"}
     return {job.name: job for job in importances_jobs(study, evaluations(models), searches)}
 
@@ -128,3 +131,24 @@ def test_classes_of_the_study_are_part_of_the_key(tmp_path):
     # As the method works it out again before it starts.
     check_class_code([own["regression"]], jobs["importance/fine/mine"].options["code"])
     assert jobs["importance/fine/mine"].options["code"]
+
+
+def test_files_that_classes_are_said_to_read_are_part_of_the_key(tmp_path, monkeypatch):
+    own = {"kind": "sklearn", "regression": "cortax.learning.confounds:ConfoundRegressor", "parcellations": ["fine"]}
+    more = {"targets": {"iq": {"kind": "regression"}}}
+    without = jobs_of(tmp_path, pipelines={"mine": own}, **more)["importance/fine/mine"].options
+    table = tmp_path / "priors.h5"
+    table.write_bytes(b"1")
+    reads = {"pipelines": {"mine": own | {"reads": ["priors.h5"]}}}
+    options = jobs_of(tmp_path, digest_of=file_digest, **reads, **more)["importance/fine/mine"].options
+    assert options == without | {"code": without["code"] | {"file priors.h5": file_digest(table)}}
+    monkeypatch.setattr(closure, "find_root", lambda: tmp_path)
+    check_class_code([own["regression"]], options["code"])
+    table.write_bytes(b"2")
+    with pytest.raises(ProjectError, match="edited since the build began"):
+        check_class_code([own["regression"]], options["code"])
+    table.unlink()
+    with pytest.raises(StudyError, match=r"pipelines\.mine\.reads: .*priors\.h5: no such file"):
+        jobs_of(tmp_path, **reads, **more)
+    with pytest.raises(ValidationError, match="reads goes with kind = 'sklearn' only; got kind = 'ridge'"):
+        jobs_of(tmp_path, pipelines={"ridge": {"kind": "ridge", "reads": ["x"]}})

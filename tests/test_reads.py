@@ -155,3 +155,69 @@ def test_the_record_of_a_job_has_its_reads(project, tmp_path):
 def test_nothing_is_watched_where_no_job_runs():
     code = "import methods; from cortax.provenance import reads; assert reads._watch.root == ''"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=os.path.dirname(os.path.dirname(__file__)))
+
+
+VARIABLES = """
+import os, subprocess
+def ask(how):
+    if how == "get": return os.environ.get("LAB_K", "1")
+    if how == "getenv": return os.getenv("LAB_K")
+    if how == "in": return "LAB_K" in os.environ
+    if how == "bytes": return os.environb.get(b"LAB_K")
+    if how == "copy": return dict(os.environ)["LAB_K"] if "LAB_K" in dict(os.environ) else None
+    if how == "set": os.environ.setdefault("LAB_K", "7"); return os.environ["LAB_K"]
+    if how == "own": os.environ["LAB_K"] = "7"; return os.environ["LAB_K"]
+    if how == "deleted": os.environ["LAB_K"] = "7"; del os.environ["LAB_K"]; return os.getenv("LAB_K")
+    if how == "library": return os.path.expanduser("~"), os.environ.get("OMP_NUM_THREADS")
+"""
+
+
+@pytest.mark.parametrize("before", [None, "1"])
+@pytest.mark.parametrize("how", ["get", "getenv", "in", "bytes", "copy", "set"])
+def test_a_variable_that_own_code_asks_for_is_noted(project, monkeypatch, how, before):
+    (project / "lab/own.py").write_text(VARIABLES)
+    module = own(project)
+
+    def now(value):
+        monkeypatch.delenv("LAB_K", raising=False) if value is None else monkeypatch.setenv("LAB_K", value)
+        reads._watch.assigned.clear()  # this test stands for the shell
+
+    now(before)
+    module.ask(how)
+    found = reads.noted()
+    if how == "copy":  # all of it; of what is not there, nothing
+        assert ("$LAB_K" in found) == (before is not None)
+        assert "$PATH" in found
+        assert "$PWD" not in found
+    else:
+        assert set(found) == {"$LAB_K"}
+    assert "$LAB_K" not in found or found["$LAB_K"] != before  # not the value itself, which may be a secret
+    now(before)
+    assert reads.changed_reads(found, project) == []
+    now("2")
+    expected = ["$LAB_K"] if "$LAB_K" in found else []
+    assert reads.changed_reads(found, project) == reads.changed_variables(found, project) == expected
+
+
+@pytest.mark.parametrize("how", ["own", "deleted", "library"])
+def test_variables_of_its_own_and_of_libraries_are_not_noted(project, how):
+    (project / "lab/own.py").write_text(VARIABLES)
+    own(project).ask(how)
+    assert reads.noted() == {}
+
+
+def test_a_variable_that_workers_have_otherwise_stops_the_job(project, tmp_path, monkeypatch):
+    (project / "lab/own.py").write_text(VARIABLES)
+    module = own(project)
+    reads.keep_in(tmp_path / "sink")
+    monkeypatch.setenv("LAB_K", "1")
+    reads._watch.assigned.clear()
+    if (child := os.fork()) == 0:
+        os.environ["LAB_K"] = "2"
+        reads._watch.assigned.clear()
+        module.ask("get")
+        os._exit(0)
+    os.waitpid(child, 0)
+    module.ask("get")
+    with pytest.raises(ProjectError, match=r"\$LAB_K: changed while the job ran that reads it, or workers have others"):
+        reads.noted()

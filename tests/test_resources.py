@@ -5,7 +5,14 @@ import socket
 import pytest
 
 from cortax.errors import ProjectError
-from cortax.workflow.work.settings import Settings, machine_memory, parse_size, read_settings, save_settings
+from cortax.workflow.work.settings import (
+    Settings,
+    machine_memory,
+    parse_size,
+    read_settings,
+    save_settings,
+    settle,
+)
 
 
 @pytest.mark.parametrize(
@@ -93,3 +100,18 @@ def test_an_address_at_which_nobody_listens(tmp_path, monkeypatch):
     # Another back-end's is of no interest.
     assert save_settings(tmp_path, {**environ, "CORTAX_BACKEND": "ray"}).backend == "ray"
     assert read_settings(tmp_path).engine == {"CORTAX_DASK_ADDRESS": address}
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("12h", 43200.0), ("1.5 m", 90.0), ("2d", 172800.0), (30, 30.0), ("never", None)]
+)
+def test_how_long_a_server_waits_for_work(tmp_path, text, seconds):
+    said = f'"{text}"' if isinstance(text, str) else text
+    (tmp_path / "cortax.toml").write_text(f"server_idle = {said}\n")
+    assert save_settings(tmp_path, {}).server_idle == read_settings(tmp_path).server_idle == seconds
+
+
+@pytest.mark.parametrize("text", ["soon", "0", "-1h", "2 weeks"])
+def test_a_server_waits_for_some_time(tmp_path, text):
+    with pytest.raises(ProjectError, match="CORTAX_SERVER_IDLE: must be a time above zero"):
+        settle(tmp_path, {"CORTAX_SERVER_IDLE": text})

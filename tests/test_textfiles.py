@@ -11,8 +11,10 @@ from frames import CELLS, columns_of_every_type
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cortax.data.files import reading_once
 from cortax.data.textfiles import MISSING, column_names, read_columns, read_rows
 from cortax.errors import InputError
+from cortax.provenance.files import file_digest
 from cortax.workloads.network.truth import read_gold_standard
 
 
@@ -148,3 +150,35 @@ def test_every_type_index_and_emptiness_reads_as_its_text_does(tmp_path_factory,
             assert list(again.isna()) == list(column.isna())
             if numeric:
                 np.testing.assert_allclose(again.to_numpy(float), column.to_numpy(float), rtol=1e-6, atol=1e-30)
+
+
+@pytest.mark.parametrize("ending", ["csv", "tsv", "parquet"])
+def test_what_was_parsed_is_what_is_digested(tmp_path, ending):
+    """A table that is another one while it is read, and the old one again when its digest is taken."""
+    path, frame = tmp_path / f"t.{ending}", pd.DataFrame({"id": ["a"], "x": [1.0]})
+
+    def put(x):
+        made = frame.assign(x=x)
+        made.to_parquet(path) if ending == "parquet" else made.to_csv(path, sep="\t" if ending == "tsv" else ",")
+        return file_digest(path)
+
+    other, expected = put(2.0), put(1.0)
+    with reading_once() as digest_of:
+        put(2.0)
+        assert column_names(path)[-1] == "x"
+        put(1.0)
+        assert read_columns(path, ["id"])["x"].tolist() == [2.0]
+        assert digest_of(path) == other != expected
+    with reading_once() as digest_of:
+        assert digest_of(path) == expected  # nothing was parsed: what it holds now
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_a_table_of_very_many_columns(tmp_path, ending):
+    """As fine connectivity has them; where columns are looked for in lists, this takes minutes."""
+    n = 8_000
+    frame = pd.DataFrame(np.arange(3 * n).reshape(3, n) / 4, columns=[f"r{i}" for i in range(n)])
+    frame.insert(7, "id", ["a", "b", "c"])
+    frame.to_parquet(tmp_path / "t.parquet") if ending == "parquet" else frame.to_csv(tmp_path / "t.csv", index=False)
+    found = read_columns(tmp_path / f"t.{ending}", ["id"], missing=[-999])
+    pd.testing.assert_frame_equal(found.reset_index(drop=True), frame)

@@ -61,7 +61,7 @@ def down(
     """End the Exax server of this project, with its board and all its processes and sockets."""
     from cortax.workflow.guarding.board import board_down
     from cortax.workflow.guarding.processes import end_builders
-    from cortax.workflow.guarding.server import server_down
+    from cortax.workflow.guarding.server import server_down, server_origin
 
     root = find_root()
     if force:
@@ -69,7 +69,11 @@ def down(
     with project.build_lock(root, "`cortax down`"):
         if board_down(root):
             print("board ended")
-        print("server ended" if server_down(root, force=force) else "no server was running")
+        origin = server_origin(root)
+        ended = server_down(root, force=force)
+        print("server ended" if ended else "no server was running")
+        if ended and origin:
+            print(f"it was {origin}", file=sys.stderr)
 
 
 @app.command()

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 from cortax.errors import CortaxError, InputError
+from cortax.provenance.files import file_digest
 
-__all__ = ["DamagedFileError", "ends_with", "opened"]
+__all__ = ["DamagedFileError", "ends_with", "file_bytes", "opened", "reading_once"]
+
+_bytes_read: ContextVar[dict[Path, bytes] | None] = ContextVar("_bytes_read", default=None)
 
 
 class DamagedFileError(InputError):
@@ -52,6 +57,31 @@ def opened(path: Path, what: str) -> Iterator[None]:
         # Parsers raise whatever a damaged byte leads them to: the kind says nothing, the file does.
         first_line = next(iter(str(error).splitlines()), "")
         raise DamagedFileError(path, f"not a readable {what} ({type(error).__name__}: {first_line})") from error
+
+
+def file_bytes(path: Path) -> bytes:
+    """Read a whole file; within `reading_once` only the first time."""
+    read = _bytes_read.get()
+    if read is None:
+        return path.read_bytes()
+    if path not in read:
+        read[path] = path.read_bytes()
+    return read[path]
+
+
+@contextmanager
+def reading_once() -> Iterator[Callable[[Path], str]]:
+    """Keep what `file_bytes` reads, and yield what gives the SHA-256 of a file: of the very bytes that were parsed.
+
+    Otherwise a file that is changed while it is read, and changed back, has the digest that was expected and other
+    content. Of files that were read in another way, such as images, it is the digest of what they hold when asked.
+    """
+    read: dict[Path, bytes] = {}
+    token = _bytes_read.set(read)
+    try:
+        yield lambda path: hashlib.sha256(read[path]).hexdigest() if path in read else file_digest(path)
+    finally:
+        _bytes_read.reset(token)
 
 
 def ends_with(path: Path, *suffixes: str) -> bool:

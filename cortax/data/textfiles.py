@@ -17,7 +17,7 @@ from typing import Any
 import pandas as pd
 import pyarrow.parquet
 
-from cortax.data.files import DamagedFileError, ends_with, opened
+from cortax.data.files import DamagedFileError, ends_with, file_bytes, opened
 from cortax.errors import InputError, choices
 
 __all__ = [
@@ -63,7 +63,7 @@ def read_text(path: Path, what: str = "table") -> str:
         Missing, empty or not UTF-8; the message names the line.
     """
     with opened(path, what):
-        data = path.read_bytes()
+        data = file_bytes(path)
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -142,8 +142,8 @@ def read_columns(
     for name in id_columns:
         if name not in header:
             raise InputError(f"{path}: no such identifier column: {choices(name, header)}")
-    named = [name for name in header if name] if wanted is None else wanted
-    columns = [name for name in header if name in id_columns or name in named]
+    taken = {*id_columns, *(filter(None, header) if wanted is None else wanted)}
+    columns = [name for name in header if name in taken]
     twice = [name for name, n in Counter(columns).items() if n > 1]
     if twice:
         raise InputError(f"{path}: columns that occur more than once: {twice[:5]}")
@@ -155,10 +155,15 @@ def read_columns(
     if frame.empty:
         raise InputError(f"{path}: no rows")
     frame.index = pd.RangeIndex(1, len(frame) + 1, name="row")
-    for name, dtype in zip(columns, frame.dtypes, strict=True):
-        if name not in id_columns and (missing or not pd.api.types.is_numeric_dtype(dtype)):
-            frame[name] = tidy_column(frame[name], missing)
-    return frame
+    codes = _numeric_codes(missing)
+    tidy = {
+        name: tidy_column(frame[name], missing)
+        for name, dtype in zip(columns, frame.dtypes, strict=True)
+        if name not in id_columns
+        and (not pd.api.types.is_numeric_dtype(dtype) or (codes and frame[name].isin(codes).any()))
+    }
+    # At once: a column at a time takes the square of their number.
+    return pd.DataFrame({name: tidy.get(name, frame[name]) for name in columns}) if tidy else frame
 
 
 def row_ids(path: Path, frame: pd.DataFrame, id_columns: Sequence[str], id_prefix: str) -> list[str]:
@@ -221,7 +226,7 @@ def _separator(path: Path) -> str:
 
 def _stored_names(path: Path) -> list[str]:
     """Names of a Parquet file's columns, those of an index first, as in a text file."""
-    schema = pyarrow.parquet.read_schema(path)
+    schema = pyarrow.parquet.read_schema(pyarrow.BufferReader(file_bytes(path)))
     described = (schema.pandas_metadata or {}).get("index_columns", ())
     index = [name for name in described if isinstance(name, str)] + [each["name"] for each in _ranges(schema)]
     return [*index, *(name for name in schema.names if name not in index)]
@@ -283,7 +288,8 @@ def _parse(path: Path, header: Sequence[str], columns: Sequence[str], id_columns
             raise InputError(f"{path}: line {number}: a cell at its end is below no name: {beyond!r}")
     if not rows:
         return pd.DataFrame()
-    where = [i for i, name in enumerate(header) if name in columns and name not in id_columns]
+    taken = set(columns) - set(id_columns)
+    where = [i for i, name in enumerate(header) if name in taken]
     frame: pd.DataFrame = pd.read_csv(
         io.StringIO("\n".join(line for _, line in rows)),
         sep=_UNIT,
@@ -299,12 +305,11 @@ def _parse(path: Path, header: Sequence[str], columns: Sequence[str], id_columns
     )
     if len(frame) != len(rows):
         raise InputError(f"{path}: {len(frame)} rows were read, the file has {len(rows)} lines below its header")
-    if len(where) < len(columns):
-        place = {name: header.index(name) for name in columns}
-        ids = {name: [_identifier(line, place[name]) for _, line in rows] for name in columns if name in id_columns}
-        return pd.DataFrame({name: ids[name] if name in ids else frame[place[name]] for name in columns})
-    frame.columns = pd.Index(columns)
-    return frame
+    values = frame[where].set_axis([header[i] for i in where], axis=1)
+    texts = {
+        name: [_identifier(line, header.index(name)) for _, line in rows] for name in columns if name in id_columns
+    }
+    return pd.concat([pd.DataFrame(texts, index=values.index), values], axis=1)[columns] if texts else values
 
 
 def _identifier(line: str, place: int) -> str | None:
@@ -316,12 +321,13 @@ def _identifier(line: str, place: int) -> str | None:
 def _read_parquet(path: Path, header: Sequence[str], columns: Sequence[str]) -> pd.DataFrame:
     """Read columns as they are stored: what pandas had as an index is a column like any."""
     stored = dict(zip(header, _stored_names(path), strict=True))
-    file = pyarrow.parquet.ParquetFile(path)
-    there = [name for name in file.schema_arrow.names if name in {stored[name] for name in columns}]
+    file = pyarrow.parquet.ParquetFile(pyarrow.BufferReader(file_bytes(path)))
+    needed = {stored[name] for name in columns}
+    there = [name for name in file.schema_arrow.names if name in needed]
     # A name is also the beginning of others ("a" of "a.b"), which come along.
     frame = file.read(columns=there).to_pandas(ignore_metadata=True)
     ranges = {each["name"]: range(each["start"], each["stop"], each["step"]) for each in _ranges(file.schema_arrow)}
-    found = {name: frame[stored[name]] if stored[name] in there else ranges[stored[name]] for name in columns}
+    found = {name: ranges[stored[name]] if stored[name] in ranges else frame[stored[name]] for name in columns}
     return pd.DataFrame(found, index=pd.RangeIndex(file.metadata.num_rows))
 
 
@@ -336,7 +342,7 @@ def tidy_column(column: pd.Series[Any], missing: Codes) -> pd.Series[Any]:
     if isinstance(column.dtype, pd.CategoricalDtype):
         column = column.astype(object)
     if pd.api.types.is_numeric_dtype(column):  # truth values, too
-        codes = [] if pd.api.types.is_bool_dtype(column) else [float(c) for c in missing if _is_number(c)]
+        codes = [] if pd.api.types.is_bool_dtype(column) else _numeric_codes(missing)
         return column.mask(column.isin(codes)) if codes else column
     known = column.notna()
     values = column[known]
@@ -352,8 +358,8 @@ def tidy_column(column: pd.Series[Any], missing: Codes) -> pd.Series[Any]:
     return tidy_column(numbers.astype(float), missing)
 
 
-def _is_number(code: float | str) -> bool:
-    return not pd.isna(pd.to_numeric(pd.Series([code]), errors="coerce")).any()
+def _numeric_codes(missing: Codes) -> list[float]:
+    return [float(code) for code in missing if not pd.isna(pd.to_numeric(code, errors="coerce"))]
 
 
 def as_text(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +32,7 @@ class RegionTable:
             raise InputError(f"region values of shape {self.values.shape} do not fit {shape}")
         for what, names in (("subject", self.subjects), ("column", self.columns)):
             if len(set(names)) < len(names):
-                twice = sorted(name for name in set(names) if names.count(name) > 1)
+                twice = sorted(name for name, n in Counter(names).items() if n > 1)
                 raise InputError(f"a {what} occurs more than once among the regions: {twice[:5]}")
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from cortax.errors import ProjectError
 from cortax.provenance.files import file_digest, text_digest
+from cortax.provenance.processor import processor
 from cortax.provenance.reads import noted
 
 __all__ = ["Outputs", "check", "check_all", "damage", "read", "record"]
@@ -34,7 +35,9 @@ class Outputs:
         For each file its `size`, `sha256`, `mtime_ns` and whether it is a `result`. Others, such
         as timings, may differ between jobs with the same results.
     reads : dict
-        Digests of the files of the project that the study's own code read, see `reads`.
+        Digests of the files and variables that the study's own code read, see `reads`.
+    processor : dict
+        The kind that the job ran on, see `processor`.
     """
 
     method: str
@@ -42,6 +45,7 @@ class Outputs:
     digest: str
     files: dict[str, dict[str, int | str | bool]]
     reads: dict[str, str] = field(default_factory=dict)
+    processor: dict[str, str] = field(default_factory=dict)
 
 
 def record(
@@ -82,7 +86,7 @@ def record(
                 "result": is_result,
             }
     lines = [f"{file['sha256']} {key}\n" for key, file in sorted(files.items()) if file["result"]]
-    made = Outputs(method, name, text_digest("".join([f"{method}\n", *lines])), files, noted())
+    made = Outputs(method, name, text_digest("".join([f"{method}\n", *lines])), files, noted(), processor())
     temporary = folder / f".{NAME}"
     temporary.write_text(json.dumps(asdict(made), indent=1, sort_keys=True))
     temporary.replace(folder / NAME)
@@ -104,7 +108,8 @@ def read(folder: str | os.PathLike[str]) -> Outputs:
         if any(_FIELDS - set(file) for file in files.values()):
             raise ValueError("a file without " + ", ".join(sorted(_FIELDS)))
         reads = {str(path): str(digest) for path, digest in content["reads"].items()}
-        return Outputs(str(content["method"]), str(content["name"]), str(content["digest"]), files, reads)
+        made_on = {str(library): str(kind) for library, kind in content.get("processor", {}).items()}
+        return Outputs(str(content["method"]), str(content["name"]), str(content["digest"]), files, reads, made_on)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ProjectError(f"{path}: no readable record of this job's results ({error})") from error
 

@@ -14,14 +14,16 @@ options = {
 
 
 def synthesis(job):
+    from cortax.data.files import reading_once
     from cortax.errors import InputError
-    from cortax.provenance.files import file_digest
     from cortax.workloads.network.expression import read_expression
     from cortax.workloads.network.store import GeneValues, save_genes
 
     path = find_root() / options.file
-    expression = read_expression(path, genes_in=options.genes_in, names_in=options.names_in)
-    if file_digest(path) != options.digest:
+    with reading_once() as digest_of:
+        expression = read_expression(path, genes_in=options.genes_in, names_in=options.names_in)
+        digest = digest_of(path)
+    if digest != options.digest:
         raise InputError(f"{options.file}: changed since the build began; start it again")
     constant = expression.constant()
     print(f"{len(expression.samples)} samples, {len(expression.genes)} genes, {len(constant)} of them constant")

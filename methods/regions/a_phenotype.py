@@ -35,20 +35,23 @@ def synthesis(job):
     from cortax.brain.data.dropped import write_dropped
     from cortax.brain.data.people_files import people_digests
     from cortax.brain.data.phenotype_table import people_of, read_phenotypes
+    from cortax.data.files import reading_once
     from cortax.errors import InputError
 
-    found = read_phenotypes(
-        people_of(options, find_root()),
-        group=options.group,
-        site=options.site,
-        stratify=options.stratify,
-        confounds=options.confounds,
-        categorical=options.categorical,
-        outlier_sd=options.outlier_sd,
-        endings=options.endings,
-        harmonise=options.harmonise,
-    )
-    if people_digests(options, find_root()) != options.digests:
+    with reading_once() as digest_of:
+        found = read_phenotypes(
+            people_of(options, find_root()),
+            group=options.group,
+            site=options.site,
+            stratify=options.stratify,
+            confounds=options.confounds,
+            categorical=options.categorical,
+            outlier_sd=options.outlier_sd,
+            endings=options.endings,
+            harmonise=options.harmonise,
+        )
+        digests = people_digests(options, find_root(), digest_of)
+    if digests != options.digests:
         raise InputError(f"{options.file}: changed since the build began, or a file with it; start it again")
     found.table.to_parquet(job.filename("phenotype.parquet"))
     about = {"confounds": found.confounds} | ({"harmonise": found.harmonise} if found.harmonise else {})

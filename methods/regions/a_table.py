@@ -27,14 +27,16 @@ options = {
 def synthesis(job):
     from cortax.brain.data.dropped import write_dropped
     from cortax.brain.data.tables import leave_out_incomplete, region_rows_of
+    from cortax.data.files import reading_once
     from cortax.errors import InputError
     from cortax.learning.regions import save_regions
-    from cortax.provenance.files import file_digest
 
     paths = [find_root() / file for file in options.files]
-    found = region_rows_of(options, find_root())
     inputs = [*paths, *([find_root() / options.subjects.partition("#")[0]] if options.subjects else [])]
-    if [file_digest(path) for path in inputs] != options.digests:
+    with reading_once() as digest_of:
+        found = region_rows_of(options, find_root())
+        digests = [digest_of(path) for path in inputs]
+    if digests != options.digests:
         raise InputError(f"{options.files}: changed since the build began; start it again")
     regions, dropped = leave_out_incomplete(found.table, options.max_missing)
     print(f"{len(regions.subjects)} subjects, {len(regions.columns)} columns, {len(dropped)} subjects left out")

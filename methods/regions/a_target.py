@@ -31,6 +31,7 @@ jobs = ("split",)
 def synthesis(job):
     from cortax.brain.data.people_files import people_digests
     from cortax.brain.data.phenotype_table import people_of, read_target_values
+    from cortax.data.files import reading_once
     from cortax.errors import InputError
     from cortax.learning.cohort import open_cohort, save_target
     from cortax.learning.folds import check_targets, open_folds
@@ -38,8 +39,10 @@ def synthesis(job):
     outputs.check_all(jobs)
     cohort, folds = open_cohort(jobs.split.path), open_folds(jobs.split.path)
     people = people_of(options, find_root())
-    found, (report,) = read_target_values(people, {options.name: options.target}, outlier_sd=options.outlier_sd)
-    if people_digests(options, find_root()) != options.digests:
+    with reading_once() as digest_of:
+        found, (report,) = read_target_values(people, {options.name: options.target}, outlier_sd=options.outlier_sd)
+        digests = people_digests(options, find_root(), digest_of)
+    if digests != options.digests:
         raise InputError(f"{options.file}: changed since the build began, or a file with it; start it again")
     values = found.loc[list(cohort.subjects), [options.name]].to_numpy()
     check_targets(folds, values, kinds=[report.kind], names=[options.name], classes={options.name: report.classes})

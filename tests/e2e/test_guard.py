@@ -219,14 +219,26 @@ def test_down_leaves_no_process_socket_or_lock(project):
     project.cortax("up")
 
 
+def test_a_server_without_work_ends(stopped, monkeypatch):
+    monkeypatch.setenv("CORTAX_SERVER_IDLE", "2s")
+    stopped.cortax("up")
+    stopped.wait_for(lambda: not is_up(stopped.root))
+    log = stopped.root / ".cortax/server.log"
+    stopped.wait_for(lambda: "the server had no work for 2 s and was ended (server_idle)" in log.read_text())
+    assert stopped.cortax("down").stdout == "no server was running\n"
+
+
 def test_a_server_of_another_shell_is_ended_only_by_force(stopped):
     server = stopped.start(Path(sys.executable).parent / "ax", "server")
     try:
         stopped.wait_for(lambda: is_up(stopped.root))
         refused = stopped.cortax("down", check=False)
         assert refused.returncode == 1
-        assert f"(process {server.pid}) that `cortax up` did not start" in refused.stderr
-        assert "server ended" in stopped.cortax("down", "--force").stdout
+        assert re.search(rf"\(process {server.pid}, started .*\) that `cortax up` did not start", refused.stderr)
+        ended = stopped.cortax("down", "--force")
+        assert ended.stdout == "server ended\n"
+        assert f"it was process {server.pid}, started" in ended.stderr
+        assert f"(process {os.getpid()}) in {stopped.root}, " in ended.stderr
         assert not _processes_of(stopped)
     finally:
         server.kill()

@@ -222,14 +222,14 @@ def test_who_orders_the_work_is_no_part_of_a_key(project):
 
 
 OWN = """
-import importlib, json
+import importlib, json, os
 from pathlib import Path
 from sklearn.linear_model import Ridge
 
 class Lab(Ridge):
     def fit(self, X, y):
         self.alpha = json.loads(Path(__file__).with_name("lab.json").read_text())["alpha"]
-        self.alpha *= importlib.import_module("dev." + "chosen").TIMES
+        self.alpha *= importlib.import_module("dev." + "chosen").TIMES * float(os.environ.get("LAB_TIMES", "1"))
         return super().fit(X, y)
 """
 
@@ -269,3 +269,24 @@ def test_what_own_code_reads_without_importing_it(project, monkeypatch):
     assert "dev/chosen.py, which own code reads, changed" in said
     assert light not in (first, heavy)
     assert "0 jobs ran" in build()[0]
+    _variables(project, monkeypatch, build, light)
+
+
+def _variables(project, monkeypatch, build, light):
+    """A variable that own code asks for: another value runs what asked for it, where jobs run with that value."""
+    monkeypatch.setenv("LAB_TIMES", "1e9")
+    assert "$LAB_TIMES, which own code reads, changed" in project.cortax("plan", "own").stdout
+    refused = project.cortax("build", "own", check=False)
+    assert refused.returncode == 1
+    assert (
+        "$LAB_TIMES, which own code reads, must be the same here and where jobs run" in refused.stdout + refused.stderr
+    )
+    assert "Traceback" not in refused.stdout + refused.stderr
+    project.cortax("down")
+    said, other = build()
+    assert "$LAB_TIMES, which own code reads, changed" in said
+    assert other != light
+    assert "0 jobs ran" in build()[0]
+    monkeypatch.delenv("LAB_TIMES")
+    project.cortax("down")
+    assert build()[1] == light

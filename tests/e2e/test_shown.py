@@ -44,5 +44,26 @@ def test_a_server_that_works_elsewhere_is_refused(project, monkeypatch, tmp_path
     monkeypatch.setenv("AX_WORKDIR", str(tmp_path))
     done = project.cortax("build", "mini", check=False)
     assert done.returncode == 1
-    assert f"the Exax server works in {project.root}/workdirs/main, this shell in {tmp_path}/main" in done.stdout
+    assert (
+        f"the Exax server works in the workdir {project.root}/workdirs/main, this shell in {tmp_path}/main"
+        in done.stdout
+    )
     assert not list(tmp_path.glob("main/main-*/post.json"))
+
+
+def test_a_page_tells_who_was_left_out_although_nothing_below_ran(project):
+    """Early cut-off: the maps are the same bytes, and one more subject is left out."""
+    project.edit("studies/mini.toml", "enabled = false", "enabled = true")
+    project.run()
+    page, scores = project.root / "results/mini/report.html", project.scores()
+    assert "sub-9001" not in page.read_text()
+    (project.root / "input/mini/sub-9001").mkdir()
+    for hemi in "LR":
+        name = f"sub-9001/sub-9001_hemi-{hemi}_thickness.npy"
+        (project.root / "input/mini" / name).write_bytes(b"cut short")
+    run = project.run()
+    assert {"load", "report"} <= set(run.made)
+    assert {"split", "tune", "evaluate"}.isdisjoint(run.made)
+    assert project.scores().equals(scores)
+    assert "sub-9001" in project.cortax("results", "mini", "--table", "dropped").stdout
+    assert "sub-9001" in page.read_text()

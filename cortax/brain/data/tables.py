@@ -188,8 +188,9 @@ def _read(
         raise InputError(f"{path}: no region column is left of {len(header)} columns, asked for {columns!r}")
     frame = read_columns(path, rules.id_columns, [*regions, *named], missing=rules.missing)
     chosen = choose_rows(path, frame, rules)
-    names = tuple(name for name in frame.columns if name in set(regions))
-    values = np.column_stack([_numbers(path, chosen.frame[name]) for name in names])
+    wanted = set(regions)
+    names = tuple(name for name in frame.columns if name in wanted)
+    values = _values(path, chosen.frame[list(names)])
     order = sorted(range(len(chosen.ids)), key=chosen.ids.__getitem__)
     table = RegionTable(values[order], tuple(chosen.ids[i] for i in order), names)
     return RegionRows(table, tuple(Dropped(name, NOT_SELECTED, str(path)) for name in chosen.others), chosen.notes)
@@ -204,7 +205,7 @@ def _below_one_another(
         odd = sorted(set(names) ^ set(table.columns))
         if odd:
             raise InputError(f"{path}: other regions than {paths[0]}: {odd[:5]} ({len(odd)} in only one of them)")
-        values.append(table.values[:, [table.columns.index(name) for name in names]])
+        values.append(_columns_of(table, names))
         for subject in table.subjects:
             subject = f"{subject}_{sessions[i]}" if sessions is not None else subject
             if subject in seen:
@@ -223,7 +224,7 @@ def _of_parcels(
     names = [name for name in _select(path, table.columns, columns) if name not in out]
     if not names:
         raise InputError(f"{path}: no parcel is left of {len(table.columns)}, asked for {columns!r}")
-    values = table.values[:, [table.columns.index(name) for name in names]]
+    values = _columns_of(table, names)
     codes = [code for code in missing if not isinstance(code, str)]
     return RegionTable(
         np.where(np.isin(values, np.array(codes, np.float32)), np.nan, values), table.subjects, tuple(names)
@@ -279,10 +280,25 @@ def _select(path: Path, header: Collection[str], wanted: str | Sequence[str] | N
         except re.error as error:
             raise InputError(f"{path}: {wanted!r} is not a regular expression of columns: {error}") from error
         return [name for name in header if regex.fullmatch(name)]
+    known, taken = set(header), set(wanted)
     for name in wanted:
-        if name not in header:
+        if name not in known:
             raise InputError(f"{path}: no such column: {choices(name, header)}")
-    return [name for name in header if name in wanted]
+    return [name for name in header if name in taken]
+
+
+def _columns_of(table: RegionTable, names: Sequence[str]) -> NDArray[np.float32]:
+    place = {name: i for i, name in enumerate(table.columns)}
+    return table.values[:, [place[name] for name in names]]
+
+
+def _values(path: Path, frame: pd.DataFrame) -> NDArray[np.float32]:
+    """Return a table's numbers, shape (n_rows, n_columns), at once where all columns are such."""
+    if all(isinstance(dtype, np.dtype) and dtype.kind in "biuf" for dtype in set(frame.dtypes)):
+        values = frame.to_numpy(np.float32)
+        if (np.isfinite(values) | frame.isna().to_numpy()).all():
+            return values
+    return np.column_stack([_numbers(path, frame[name]) for name in frame.columns])
 
 
 def _numbers(path: Path, column: pd.Series[float]) -> NDArray[np.float32]:

@@ -17,7 +17,7 @@ import hashlib
 import importlib
 import os
 import platform
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from cortax.errors import ProjectError
 from cortax.provenance.closure.packages import versions
 from cortax.provenance.closure.places import find_root, home, is_project_code, module_file, root_or_none, source_name
 from cortax.provenance.closure.sources import Source, edited_files, look_at, promise, save_sources
+from cortax.provenance.files import file_digest
 from cortax.provenance.memory import write_text
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "class_code",
     "closure",
     "edited",
+    "file_code",
     "find_root",
     "home",
     "load_promised",
@@ -177,6 +179,28 @@ def class_code(classes: Iterable[str | None]) -> dict[str, str]:
     return code
 
 
+# Before the path of a file among the code of classes: no module is called so.
+_FILE = "file "
+
+
+def file_code(paths: Iterable[str], root: Path, digest_of: Callable[[Path], str]) -> dict[str, str]:
+    """Say what the files hold that classes of a study are said to read; beside what `class_code` says.
+
+    Parameters
+    ----------
+    paths : relative to the project, or absolute
+    root : Path
+        The project.
+    digest_of : callable
+
+    Raises
+    ------
+    InputError
+        A file cannot be read.
+    """
+    return {f"{_FILE}{path}": digest_of(root / path) for path in paths}
+
+
 def check_class_code(classes: Iterable[str | None], planned: Mapping[str, str]) -> None:
     """Make sure that the classes are still those that the build planned with; before and after their use.
 
@@ -186,9 +210,10 @@ def check_class_code(classes: Iterable[str | None], planned: Mapping[str, str]) 
     Raises
     ------
     ProjectError
-        One was edited.
+        One was edited, or a file among them.
     """
-    if class_code(classes) != planned:
+    paths = [key.removeprefix(_FILE) for key in planned if key.startswith(_FILE)]
+    if class_code(classes) | file_code(paths, find_root(), file_digest) != planned:
         raise ProjectError(f"{sorted(filter(None, classes))}: edited since the build began; start it again")
 
 

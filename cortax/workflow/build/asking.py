@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import json
+import re
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -14,7 +16,7 @@ from typing import Any
 from cortax.errors import ProjectError
 from cortax.project import jobs_folder
 from cortax.provenance import outputs
-from cortax.provenance.reads import changed_reads
+from cortax.provenance.reads import changed_reads, changed_variables
 from cortax.study.section import Study
 from cortax.workflow.build.failures import JobFailure, job_failure
 from cortax.workflow.build.history import History
@@ -41,6 +43,8 @@ class Built:
         For each name of a job that was not asked for, the names of those that it needs and that failed.
     lacking : list of str
         What the jobs lack although all ended well, see `Workload.lacking`.
+    made_on : dict
+        For each job name the kind of processor that made its results.
     """
 
     jobs: dict[str, str] = field(default_factory=dict)
@@ -48,6 +52,7 @@ class Built:
     failed: list[JobFailure] = field(default_factory=list)
     skipped: dict[str, list[str]] = field(default_factory=dict)
     lacking: list[str] = field(default_factory=list)
+    made_on: dict[str, dict[str, str]] = field(default_factory=dict)
 
     @property
     def incomplete(self) -> bool:
@@ -78,6 +83,8 @@ _NO_SERVER = "the Exax server runs no job any more (a process of it was killed?)
 
 
 _NOTED_EVERY = 0.2
+# In the name of a library, see `check_threads`.
+_KERNEL = re.compile(r"\(blas, (.+)\)$")
 
 
 class Asking:
@@ -170,12 +177,15 @@ class Asking:
         made = self._build(spec, jobs)
         if made.params.hash != self._history.code_key(spec.method):
             raise not_loaded(spec.method)
+        if self._ran(made):
+            self._check_variables(spec.name, Path(made.path))
         if unusable := self._unusable(Path(made.path)):
             if not why:
                 why = [unusable]
                 self._say(number, spec, why)
             self._urd.joblist.pop()  # urd is to list the new one only
             made = self._build(spec, jobs, force_build=True)
+            self._check_variables(spec.name, Path(made.path))
         clear_checkpoint(self._root, Path(made.path))
         note_identity(Path(made.path), self._study.name, spec)
         seconds = time.monotonic() - started
@@ -190,6 +200,7 @@ class Asking:
             self._units += spec.work.n_units if spec.work else 0
         self.built.jobs[spec.name] = str(made)
         self._standing[spec.name] = standing.id
+        self.built.made_on[spec.name] = standing.made.processor | _kernels_of_workers(Path(made.path))
 
     def _unusable(self, folder: Path) -> str:
         """Say why a job that Exax found, or has just made, must not be used; nothing if it may."""
@@ -197,6 +208,14 @@ class Asking:
             return f"its results were damaged: {'; '.join(damaged)}"
         changed = changed_reads(outputs.read(folder).reads, self._root)
         return f"{', '.join(changed)}, which own code reads, changed" if changed else ""
+
+    def _check_variables(self, name: str, folder: Path) -> None:
+        """Make sure that a job that ran was given this process's environment: it has that of the server."""
+        if others := changed_variables(outputs.read(folder).reads, self._root):
+            raise ProjectError(
+                f"{name}: {', '.join(others)}, which own code reads, must be the same here and where jobs run; the "
+                "Exax server was started with another value. End it by `cortax down`, then build again"
+            )
 
     def _build(self, spec: JobSpec, jobs: dict[str, Any], **more: Any) -> Any:
         """Ask Exax; again when a process of the job was killed from outside, as long as more cells get done.
@@ -272,6 +291,16 @@ class Asking:
             if spec.name in self.dirty and (seen or past):
                 seconds += sum(seen) / len(seen) if seen else past.seconds if past else 0.0
         return f" (about {_duration(seconds)} left)" if seconds else ""
+
+
+def _kernels_of_workers(folder: Path) -> dict[str, str]:
+    """Return the kernels of BLAS in the workers of a job, which may be other machines; nothing if it had none."""
+    try:
+        libraries = json.loads((folder / "pool.json").read_text())["threads"]
+        kernels = {match[1] for name in libraries if (match := _KERNEL.search(name))}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    return {"BLAS": " ".join(sorted(kernels))} if kernels else {}
 
 
 def _ids_of(names: str | list[str], ids: Mapping[str, str]) -> Any:

@@ -11,12 +11,14 @@ from typing import Any
 from cortax.errors import CortaxError, ProjectError
 from cortax.project import build_lock, check_root, jobs_folder, method_modules
 from cortax.provenance.closure import Look, manifest_path, manifest_text
+from cortax.provenance.processor import differences
 from cortax.study.section import Study
 from cortax.workflow.build.asking import Asking, Built, not_loaded
 from cortax.workflow.build.failures import note_failures
 from cortax.workflow.build.filing import file_build, shown_log
 from cortax.workflow.build.history import History
 from cortax.workflow.build.preview import measured_jobs, n_workers, plan_study
+from cortax.workflow.guarding.room import is_full, kept_room
 from cortax.workflow.guarding.server import is_idle
 from cortax.workflow.plan.costs import Costs
 from cortax.workflow.plan.jobspec import JobSpec
@@ -31,6 +33,7 @@ __all__ = ["Built", "build_studies", "build_study"]
 # How the caption of an entry begins whose build failed in part.
 INCOMPLETE = "INCOMPLETE"
 _N_STOPS = 25
+_KEPT = "results are as they were, and finished jobs are kept; make room and build again"
 
 
 def build_studies(
@@ -47,16 +50,27 @@ def build_studies(
     """
     whole = True
     try:
-        for path in paths:
-            whole &= not build_study(urd, job, path, root, job_error, restriction).incomplete
+        with kept_room(Path(job.path)):
+            for path in paths:
+                whole &= not build_study(urd, job, path, root, job_error, restriction).incomplete
     except CortaxError as error:
         print(f"cortax: {error}", file=sys.stderr)
+        return 1
+    except Exception as error:
+        # What Exax's server and urd cannot write comes back as errors of theirs.
+        if not is_full(root):
+            raise
+        print(f"cortax: {root}: no space is left ({_first_line(error)}): {_KEPT}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         _stop_job(urd, root)
         print("cortax: interrupted; the running job was stopped, finished ones are kept", file=sys.stderr)
         return 130
     return 0 if whole else 1
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def _stop_job(urd: Any, root: Path) -> None:
@@ -123,6 +137,7 @@ def build_study(
             # Imports what all the jobs import: two seconds that a build of nothing new does not have.
             workload.load("check")(study, root)
         built = build.run()
+        _tell_processors(built)
         narrowed_to = [spec.name for spec in specs] if restriction else None
         note_failures(root, study.name, built.failed, built.skipped, narrowed_to=narrowed_to)
         if restriction:
@@ -132,6 +147,17 @@ def build_study(
             built.lacking = _lacking(workload, study.name, built, root)
             _file(urd, workload, study, built, specs, root)
     return built
+
+
+def _tell_processors(built: Built) -> None:
+    """Warn of a build whose jobs were made on several kinds of processors: on one kind, last digits may differ."""
+    for library, kinds in differences(built.made_on).items():
+        each = "; ".join(f"{kind}: {len(jobs)} jobs, such as {jobs[0]}" for kind, jobs in sorted(kinds.items()))
+        print(
+            f"cortax: jobs of this build were made on several kinds of processors, as {library} tells them apart "
+            f"({each}): the last digits of their numbers may differ from a build on one kind",
+            file=sys.stderr,
+        )
 
 
 def _lacking(workload: Workload, study: str, built: Built, root: Path) -> list[str]:
@@ -146,8 +172,8 @@ def _check_workdir(own: Path, root: Path) -> None:
     """Make sure that the server writes where this process reads: each may have its own `AX_WORKDIR`."""
     if own.resolve().parent != jobs_folder(root):
         raise ProjectError(
-            f"{root}: the Exax server works in {own.resolve().parent}, this shell in {jobs_folder(root)} (AX_WORKDIR): "
-            "set it as it was, or end the server by `cortax down` first"
+            f"{root}: the Exax server works in the workdir {own.resolve().parent}, this shell in {jobs_folder(root)} "
+            "(AX_WORKDIR): set it as it was, or end the server by `cortax down` first"
         )
 
 

@@ -233,7 +233,7 @@ class History:
         module = self._modules[method]
         key = 0
         for content in (method_file(module, self._root).read_bytes(), self._manifests(module).encode()):
-            key ^= int(hashlib.sha1(content).hexdigest(), 16)
+            key ^= int(hashlib.sha1(content, usedforsecurity=False).hexdigest(), 16)  # as Exax does
         return f"{key:040x}"
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from cortax.errors import ProjectError
 from cortax.project import ax, jobs_folder
 from cortax.workflow.guarding.processes import Process, end, is_alive, live_servers, lost_parts, works
+from cortax.workflow.guarding.room import check_room
 from cortax.workflow.guarding.server import is_idle, log_tail, server_up
 
 __all__ = ["progress", "run_studies"]
@@ -49,8 +50,9 @@ def run_studies(root: Path, studies: str, run: Callable[..., subprocess.Popen[by
     Raises
     ------
     ProjectError
-        The build was killed several times in a row without progress, or the server does not start.
+        The build was killed several times in a row without progress, the server does not start, or there is no room.
     """
+    check_room(root)
     if lost := _end_broken(root):
         print(f"cortax: the Exax server had lost {lost}: it is started again", file=sys.stderr, flush=True)
     server_up(root)

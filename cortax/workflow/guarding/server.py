@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import fcntl
 import http.client
 import json
@@ -17,14 +18,19 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from cortax.errors import ProjectError
 from cortax.project import ax_command, check_root, is_up, log_file, socket_folder, without_lock
 from cortax.workflow.guarding.faults import Fault, backend_faults, process_faults, socket_faults
+from cortax.workflow.guarding.idle import watch_idle
 from cortax.workflow.guarding.mending import mend, start_faults
 from cortax.workflow.guarding.processes import end, left_behind, live_servers
 from cortax.workflow.guarding.quarantine import Quarantine
+from cortax.workflow.guarding.room import check_room
+from cortax.workflow.work.settings import settle
 
-__all__ = ["is_idle", "log_tail", "server_down", "server_pid", "server_up"]
+__all__ = ["is_idle", "log_tail", "server_down", "server_origin", "server_pid", "server_up"]
 
 
 def server_pid(root: Path) -> int | None:
@@ -56,16 +62,18 @@ def server_up(root: Path, *, patience: float = 60.0) -> bool:
         lines of its log; or the server of another project answers.
     """
     check_root(root)
+    idle = settle(root).server_idle
     (root / ".cortax").mkdir(exist_ok=True)
     with _only_one(root):
         if is_up(root):
             _check_owner(root)
             return False
+        check_room(root)
         for fault in mend(start_faults(root), Quarantine(root)):
             print(f"{fault.subject}: {fault.problem}: {fault.remedy}", file=sys.stderr)
         folder = socket_folder(root)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        _start(root, patience)
+        _start(root, patience, idle)
     return True
 
 
@@ -77,7 +85,36 @@ def _only_one(root: Path) -> Iterator[None]:
         yield
 
 
-def _start(root: Path, patience: float) -> None:
+def server_origin(root: Path) -> str:
+    """Say which server of a project runs, and when, where and from which shell it was started; nothing if none does."""
+    server = next(iter(live_servers(root)), None)
+    if server is None:
+        return ""
+    noted = _origin_file(root).read_text() if _origin_file(root).exists() else ""
+    pid, _, origin = noted.partition(" ")
+    if pid != str(server.pid):
+        with suppress(psutil.Error):
+            parent = server.handle.parent()
+            shell = f" by {parent.name()} (process {parent.pid})" if parent else ""
+            terminal = server.handle.terminal() or "no terminal"
+            begun = datetime.datetime.fromtimestamp(server.handle.create_time())
+            origin = f"started {begun:%Y-%m-%d %H:%M}{shell} in {server.folder}, {terminal}"
+    return f"process {server.pid}, {origin}"
+
+
+def _origin() -> str:
+    """Say when, where and from which shell this process was started."""
+    parent = psutil.Process().parent()
+    shell = f"{parent.name()} (process {parent.pid})" if parent else "no shell"
+    terminal = psutil.Process().terminal() or "no terminal"
+    return f"started {datetime.datetime.now():%Y-%m-%d %H:%M} from {shell} in {Path.cwd()}, {terminal}"
+
+
+def _origin_file(root: Path) -> Path:
+    return root / ".cortax" / "server.origin"
+
+
+def _start(root: Path, patience: float, idle: float | None) -> None:
     log = log_file(root)
     if log.exists():
         log.replace(log.with_name("server.log.before"))
@@ -94,10 +131,13 @@ def _start(root: Path, patience: float) -> None:
     # At once: even if this process is killed now, `cortax down` finds the server.
     pid_file = root / ".cortax" / "server.pid"
     pid_file.write_text(str(server.pid))
+    _origin_file(root).write_text(f"{server.pid} {_origin()}")
     deadline = time.monotonic() + patience
     while time.monotonic() < deadline and server.poll() is None:
         # The socket answers before the workdirs have been read, which is where a start can still fail.
         if is_up(root) and "Serving on" in log.read_text(errors="replace"):
+            if idle is not None:
+                watch_idle(root, server.pid, idle)
             return
         time.sleep(0.05)
     with suppress(ProcessLookupError, PermissionError):
@@ -161,7 +201,7 @@ def server_down(root: Path, *, force: bool = False, patience: float = 15.0) -> b
         pid = others[0].pid
         if not force:
             raise ProjectError(
-                f"{root}: a server runs (process {pid}) that `cortax up` did not start; "
+                f"{root}: a server runs ({server_origin(root)}) that `cortax up` did not start; "
                 "end it where it was started, or by `cortax down --force`"
             )
     if pid is not None:

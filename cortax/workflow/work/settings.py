@@ -27,9 +27,11 @@ __all__ = [
     "BACKEND_VARIABLES",
     "Settings",
     "machine_memory",
+    "parse_duration",
     "parse_size",
     "read_settings",
     "save_settings",
+    "settle",
 ]
 
 # Where units may run.
@@ -40,6 +42,8 @@ BACKEND_VARIABLES = ("CORTAX_RAY_ADDRESS", "CORTAX_DASK_ADDRESS", "CORTAX_SLURM_
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _UNITS |= {"ki": 1 << 10, "mi": 1 << 20, "gi": 1 << 30, "ti": 1 << 40}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*((?:[kmgt]i?)?)b?", re.I)
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd]?)")
 _CGROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
@@ -56,6 +60,23 @@ def parse_size(text: Any) -> int:
     if found <= 0:
         raise ValueError('must be a size above zero such as "4GB", "500MB" or a number of bytes')
     return found
+
+
+def parse_duration(text: Any) -> float | None:
+    """Return seconds of a number, or of a text such as "12h", "30m" or "2d"; None of "never".
+
+    Raises
+    ------
+    ValueError
+        It is no duration above zero.
+    """
+    if text is None or text == "never":
+        return None
+    match = _DURATION.fullmatch(str(text).strip())
+    seconds = float(match[1]) * _SECONDS[match[2]] if match else 0.0
+    if seconds <= 0:
+        raise ValueError('must be a time above zero such as "12h", "30m", "2d" or a number of seconds, or "never"')
+    return seconds
 
 
 def _backend(name: Any) -> Any:
@@ -78,6 +99,8 @@ class Settings(BaseModel):
         where it is not said.
     cell_seconds : float, optional
         How long a unit may take; as long as it likes where it is not said.
+    server_idle : float, optional
+        After how many seconds without work the Exax server is ended; None where it stays.
     engine : dict
         What the back-end is told by its own environment variables.
     build : str
@@ -90,11 +113,12 @@ class Settings(BaseModel):
     workers: Annotated[int, Field(ge=1)] | None = None
     memory: Annotated[int, BeforeValidator(parse_size)] = Field(default_factory=lambda: machine_memory() * 4 // 5)
     cell_seconds: Annotated[float, Field(gt=0)] | None = None
+    server_idle: Annotated[float | None, BeforeValidator(parse_duration)] = 12 * 3600.0
     engine: dict[str, str] = {}
     build: str = ""
 
 
-_KEYS = ("backend", "workers", "memory", "cell_seconds")
+_KEYS = ("backend", "workers", "memory", "cell_seconds", "server_idle")
 
 
 def machine_memory() -> int:
@@ -125,7 +149,7 @@ def save_settings(root: Path, environ: Mapping[str, str] = os.environ) -> Settin
         A key is unknown or a value not allowed, or the back-end is not installed or not there; the message says what
         would be.
     """
-    settings = _settle(root, environ)
+    settings = settle(root, environ)
     if settings.backend in BACKEND_MODULES:
         check_backend(settings.backend)
         check_address(settings.backend, environ)
@@ -145,7 +169,7 @@ def read_settings(root: Path) -> Settings:
     try:
         return Settings.model_validate(json.loads(_saved(root).read_text()))
     except FileNotFoundError:
-        return _settle(root, os.environ)
+        return settle(root, os.environ)
     except (OSError, ValueError) as error:
         raise ProjectError(f"{_saved(root)}: damaged ({error}); build again") from error
 
@@ -154,7 +178,8 @@ def _saved(root: Path) -> Path:
     return root / ".cortax" / "settings.json"
 
 
-def _settle(root: Path, environ: Mapping[str, str]) -> Settings:
+def settle(root: Path, environ: Mapping[str, str] = os.environ) -> Settings:
+    """Return how a build would work that began now; see `save_settings`."""
     path = root / "cortax.toml"
     said = {key: (value, f"{path}: {key}") for key, value in _read_toml(path).items()}
     for key, (_, where) in said.items():

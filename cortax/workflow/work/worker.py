@@ -110,7 +110,7 @@ def check_threads(n_threads: int = 1) -> dict[str, int]:
     Returns
     -------
     dict
-        For each library its number of threads: what can be shown.
+        For each library, with the kind of processor that its kernels are for, its number of threads: what can be shown.
 
     Raises
     ------
@@ -119,7 +119,9 @@ def check_threads(n_threads: int = 1) -> dict[str, int]:
     """
     threadpoolctl.threadpool_limits(limits=n_threads)
     found = {
-        f"{Path(pool['filepath']).name} ({pool['user_api']})": int(pool["num_threads"])
+        f"{Path(pool['filepath']).name} ({', '.join(filter(None, (pool['user_api'], pool.get('architecture'))))})": int(
+            pool["num_threads"]
+        )
         for pool in threadpoolctl.threadpool_info()
     }
     if others := {name: n for name, n in found.items() if n != n_threads}:

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from cortax.data.files import reading_once
 from cortax.errors import InputError
 from cortax.provenance import outputs
-from cortax.provenance.files import file_digest
 from cortax.workloads.network.store import StoredImportances, open_genes, open_importances
 from cortax.workloads.network.truth import (
     Candidates,
@@ -84,8 +84,10 @@ def read_known(path: Path, digest: str) -> GoldStandard:
 
     Raises InputError: it changed, or see `read_gold_standard`.
     """
-    gold = read_gold_standard(path)
-    if file_digest(path) != digest:
+    with reading_once() as digest_of:
+        gold = read_gold_standard(path)
+        read = digest_of(path)
+    if read != digest:
         raise InputError(f"{path}: changed since the build began; start it again")
     return gold
 

@@ -10,10 +10,9 @@ from typing import Any
 
 from cortax.errors import StudyError
 from cortax.learning.search.registry import estimator_names, solver_modules
-from cortax.provenance.closure import class_code
+from cortax.provenance.closure import class_code, file_code
 from cortax.workflow.plan.blocks import Block, cut_blocks, retired
 from cortax.workflow.plan.jobspec import JobSpec, sorted_keys
-from cortax.workflow.plan.past import PastJobs
 from cortax.workflow.workload import Planning
 from cortax.workloads.regions.costs import ModelWork, expected_work
 from cortax.workloads.regions.plan.names import FOLD, job_name
@@ -111,7 +110,7 @@ def model_jobs(
     StudyError
         No parcellation is left for a pipeline.
     """
-    maker = _ModelJobs(study, digests, planning.past)
+    maker = _ModelJobs(study, digests, planning)
     for pipeline in study.pipelines:
         names = study.parcellations_of(pipeline)
         if not names:
@@ -123,8 +122,8 @@ def model_jobs(
 
 
 class _ModelJobs:
-    def __init__(self, study: RegionsStudy, digests: Mapping[str, str], past: PastJobs | None) -> None:
-        self._study, self._digests, self._past = study, digests, past
+    def __init__(self, study: RegionsStudy, digests: Mapping[str, str], planning: Planning) -> None:
+        self._study, self._digests, self._planning, self._past = study, digests, planning, planning.past
         self._definitions = {name: target.model_dump() for name, target in study.targets.items()}
         self._options: dict[str, dict[str, Any]] = {}
         self._read: dict[tuple[str, str], str] = {}
@@ -148,10 +147,19 @@ class _ModelJobs:
         if pipeline not in self._options:
             asked = self._study.pipelines[pipeline]
             solvers = solver_modules(asked.kind) if asked.solver == "fast" else []
-            code = class_code([*estimator_names(asked.estimators), *solvers])
+            code = class_code([*estimator_names(asked.estimators), *solvers]) | self._files(pipeline, asked.reads)
             about = {"scorers": self._study.search.model_dump(), "seed": self._study.seed, "code": code}
-            self._options[pipeline] = sorted_keys({**asked.model_dump(exclude={"parcellations"}), **about})
+            self._options[pipeline] = sorted_keys({**asked.model_dump(exclude={"parcellations", "reads"}), **about})
         return self._options[pipeline]
+
+    def _files(self, pipeline: str, paths: Sequence[str]) -> dict[str, str]:
+        """Digests of the files that own code is said to read: part of the code of every job that runs it."""
+        root, where = self._planning.root, f"pipelines.{pipeline}.reads"
+        for path in paths:
+            if not (root / path).is_file():
+                state = "a folder; name the files in it" if (root / path).is_dir() else "no such file"
+                raise StudyError(f"{where}: {root / path}: {state}")
+        return file_code(paths, root, self._planning.digest_of)
 
     def add(self, name: str, pipeline: str, regions: Regions) -> None:
         """Add the jobs of one parcellation and pipeline."""

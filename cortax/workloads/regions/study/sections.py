@@ -324,8 +324,14 @@ class Pipeline(Section):
     regression: str | None = None
     classification: str | None = None
     steps: list[str | Step] = []
+    reads: list[str] = []
     solver: Literal["fast", "scikit-learn"] = "fast"
     strategy: Strategy = Strategy()
+
+    @field_validator("reads")
+    @classmethod
+    def _paths(cls, value: list[str]) -> list[str]:
+        return expand_paths(value)
 
     @model_validator(mode="after")
     def _own_strategy(self) -> Pipeline:
@@ -342,6 +348,8 @@ class Pipeline(Section):
             raise ValueError(f"the class {named!r} goes with kind = 'sklearn' only; got kind = {self.kind!r}")
         if self.kind != "sklearn" and self.steps:
             raise ValueError(f"steps go with kind = 'sklearn' only; got kind = {self.kind!r}")
+        if self.kind != "sklearn" and self.reads:
+            raise ValueError(f"reads goes with kind = 'sklearn' only; got kind = {self.kind!r}")
         return self
 
     @property

@@ -191,6 +191,10 @@ class RegionsStudy(Study):
             "phenotypes": people.model_copy(update=places),
             "tables": tables,
             "parcellations": relative_paths(self.parcellations, root),
+            "pipelines": {
+                name: one.model_copy(update={"reads": relative_paths(one.reads, root)})
+                for name, one in self.pipelines.items()
+            },
         }
         if images is not None:
             changed["images"] = images.model_copy(
