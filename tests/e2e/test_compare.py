@@ -20,6 +20,8 @@ def test_comparisons_rest_on_what_is_there_and_grow_with_it(project):
     assert missing.returncode == 1
     assert "has no comparisons: put [comparisons] into its file" in missing.stderr
 
+    project.edit(STUDY, "n_outer = 3", "n_outer = 3\nn_repeats = 2")  # of one split there is no p
+    project.run()
     project.write(STUDY, (project.root / STUDY).read_text() + SECTION)
     assert project.run().made == ["jackknife", "jackknife", "compare"]
     found, scores = tables(project), project.scores()
