@@ -25,6 +25,7 @@ __all__ = [
     "open_table",
     "read_importance",
     "save_importance",
+    "strongest",
     "write_importance",
 ]
 
@@ -226,3 +227,11 @@ def open_table(folder: str | Path) -> pd.DataFrame:
     path = Path(folder) / TABLE
     with naming(path):
         return pd.read_parquet(path)
+
+
+def strongest(table: pd.DataFrame, n_regions: int) -> pd.DataFrame:
+    """Keep the regions whose mean importance is farthest from 0, of each of all that the other columns tell apart."""
+    table = table.dropna(subset=["mean"])
+    within = [name for name in ("parcellation", "pipeline", "target", "kind", "class", "map") if name in table]
+    order = table["mean"].abs().sort_values(ascending=False, kind="stable").index
+    return table.loc[order].groupby(within, sort=False).head(n_regions).sort_values(within, kind="stable")

@@ -12,7 +12,7 @@ import pandas as pd
 
 from cortax.brain.data.dropped import read_dropped
 from cortax.errors import ProjectError
-from cortax.learning.importance.found import TABLE
+from cortax.learning.importance.found import TABLE, strongest
 from cortax.learning.scores import metric_sign
 from cortax.project import jobs_folder
 from cortax.workflow.lookup.results import job_folder, tables_of_jobs
@@ -27,7 +27,6 @@ __all__ = [
     "readable_comparisons",
     "readable_permutations",
     "scaling_report",
-    "strongest",
     "strongest_of_models",
     "summary",
     "unscored",
@@ -149,14 +148,6 @@ def importance(root: Path, log: dict[str, Any]) -> pd.DataFrame:
 def strongest_of_models(table: pd.DataFrame) -> pd.DataFrame:
     """Keep the ten strongest regions of each model, target, kind, class and map."""
     return strongest(table, 10)
-
-
-def strongest(table: pd.DataFrame, n_regions: int) -> pd.DataFrame:
-    """Keep the regions whose mean importance is farthest from 0, of each of all that the other columns tell apart."""
-    table = table.dropna(subset=["mean"])
-    within = [name for name in ("parcellation", "pipeline", "target", "kind", "class", "map") if name in table]
-    order = table["mean"].abs().sort_values(ascending=False, kind="stable").index
-    return table.loc[order].groupby(within, sort=False).head(n_regions).sort_values(within, kind="stable")
 
 
 def weights(root: Path, log: dict[str, Any]) -> pd.DataFrame:

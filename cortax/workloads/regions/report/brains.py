@@ -8,14 +8,13 @@ import pandas as pd
 
 from cortax.brain.pictures.gallery import Gallery, Picture, open_pictures
 from cortax.learning.classes import is_by_class
-from cortax.learning.importance.found import open_table
+from cortax.learning.importance.found import open_table, strongest
 from cortax.report.blocks import Block, Choice, Figure, PageSection, Sheet, Text, job_link
 from cortax.report.figures import embed_png
 from cortax.report.page import MadeJob
 from cortax.workloads.regions.class_names import name_classes
 from cortax.workloads.regions.plan.names import evaluation_name
 from cortax.workloads.regions.report.material import Material
-from cortax.workloads.regions.tables import strongest
 
 __all__ = ["section"]
 
