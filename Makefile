@@ -52,10 +52,10 @@ lock:
 	uv pip compile --universal --python-version 3.10 --generate-hashes --no-annotate \
 		--custom-compile-command "make lock" --extra build pyproject.toml -o requirements.lock
 	uv pip compile --universal --python-version 3.10 --generate-hashes --no-annotate \
-		--custom-compile-command "make lock" --extra build --extra dev --extra docs --extra expression -c requirements.lock pyproject.toml \
+		--custom-compile-command "make lock" --extra build --extra dev --extra docs --extra eeg --extra expression -c requirements.lock pyproject.toml \
 		-o requirements-dev.lock
 	uv pip compile --universal --python-version 3.10 --generate-hashes --no-annotate \
-		--custom-compile-command "make lock" --extra build --extra dev --extra docs --extra expression --extra ray --extra dask --extra slurm \
+		--custom-compile-command "make lock" --extra build --extra dev --extra docs --extra eeg --extra expression --extra ray --extra dask --extra slurm \
 		-c requirements-dev.lock pyproject.toml -o requirements-cluster.lock
 
 $(VENV)/bin/python:

@@ -1,0 +1,1 @@
+"""Decoding: signals over time, trained in one phase, tested in others, and permuted."""
