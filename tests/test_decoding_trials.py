@@ -7,7 +7,6 @@ import pytest
 from scipy import signal
 
 from cortax.errors import InputError
-from cortax.study.patterns import Patterns
 from cortax.workloads.decoding.epochs import Cut, check_phases, make_epochs, open_trials, save_trials
 from cortax.workloads.decoding.trials import Trials, read_trials
 
@@ -137,7 +136,7 @@ def test_a_recording_is_cut_around_its_annotations(tmp_path, write):
 
 def test_epochs_are_cut_as_asked_for():
     trials = made()
-    found = make_epochs(trials, Cut(exclude=Patterns(("C*",)), baseline=(-0.1, 0.0), window=(0.1, 0.3)), "file")
+    found = make_epochs(trials, Cut(exclude=("C*",), baseline=(-0.1, 0.0), window=(0.1, 0.3)), "file")
     assert found.channels == ("Fz", "Pz")
     assert found.start == pytest.approx(0.1)
     expected = trials.data[:, [0, 2]] - trials.data[:, [0, 2], :11].mean(axis=2, keepdims=True)
@@ -162,8 +161,8 @@ def test_other_classes_are_left_out_and_counted():
         (Cut(baseline=(-0.3, 0.0)), r"file: epochs\.baseline = .*outside the trials"),
         (Cut(window=(0.101, 0.102)), r"no sample is between; they are 0\.01 s apart"),
         (Cut(rate=200.0), r"epochs\.rate = 200 Hz is above 100 Hz"),
-        (Cut(channels=Patterns(("Fp*",))), r"file: epochs\.channels: nothing matches: got 'Fp\*'"),
-        (Cut(exclude=Patterns(("*",))), "leaves no channel"),
+        (Cut(channels=("Fp*",)), r"file: epochs\.channels: nothing matches: got 'Fp\*'"),
+        (Cut(exclude=("*",)), "leaves no channel"),
         (Cut(classes=("a", "B")), r"epochs\.classes: no trial is labelled so: got 'B'.*\['a', 'b'\]"),
     ],
 )
@@ -178,7 +177,7 @@ def test_a_bad_channel_is_named_with_its_trials(value, what):
     data[2:4, 1] = value
     with pytest.raises(InputError, match=rf"channel 'Cz' has .*{what} in trial 3; so have 'Cz' in 2 trials"):
         make_epochs(made(data=data), Cut(), "file")
-    found = make_epochs(made(data=data), Cut(exclude=Patterns(("Cz",))), "file")
+    found = make_epochs(made(data=data), Cut(exclude=("Cz",)), "file")
     assert found.channels == ("Fz", "Pz")
 
 

@@ -177,7 +177,8 @@ class _Maker:
             return np.tile(self._majority(rows), (len(self.options.configs), int(valid.sum()), 1))
         products = Z.T @ Z
         fits = self._fit(products[np.ix_(rows, rows)], rows, len(Z), self.options.configs)
-        return np.einsum("con,vn->cvo", fits.A, products[np.ix_(valid, rows)], optimize=True) + fits.b[:, None]
+        decided = np.einsum("con,vn->cvo", fits.A, products[np.ix_(valid, rows)], optimize=True)
+        return np.asarray(decided + fits.b[:, None])
 
     def weigh(self, number: int, config: int) -> tuple[Floats, Floats]:
         """Return weights of all columns, (n_columns, n_outputs), and intercepts of one configuration."""

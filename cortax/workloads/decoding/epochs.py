@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,7 +16,6 @@ from scipy import signal
 from cortax.errors import InputError, choices
 from cortax.learning.arrays import Bools
 from cortax.store import build, load, save
-from cortax.study.patterns import ALL, Patterns
 from cortax.workloads.decoding.trials import Trials
 
 __all__ = ["Cut", "check_phases", "make_epochs", "open_trials", "save_trials"]
@@ -30,8 +30,8 @@ class Cut:
 
     Attributes
     ----------
-    channels, exclude : Patterns
-        Of names; the order is the file's.
+    channels, exclude : tuples of str
+        Patterns of names, as shells have them; the order is the file's.
     classes : tuple of str, optional
         Trials of other labels are left out, and counted.
     rate : float, optional
@@ -40,8 +40,8 @@ class Cut:
         Seconds, both ends included. The mean of the baseline is taken off every trial and channel.
     """
 
-    channels: Patterns = ALL
-    exclude: Patterns = field(default_factory=lambda: Patterns(()))
+    channels: tuple[str, ...] = ("*",)
+    exclude: tuple[str, ...] = ()
     classes: tuple[str, ...] | None = None
     rate: float | None = None
     baseline: Sequence[float] | None = None
@@ -100,8 +100,11 @@ def _pick_classes(trials: Trials, classes: Sequence[str] | None, where: str) -> 
 
 def _pick_channels(trials: Trials, cut: Cut, where: str) -> Trials:
     for key, patterns in (("channels", cut.channels), ("exclude", cut.exclude)):
-        patterns.check(f"{where}: epochs.{key}", trials.channels, InputError)
-    names = [name for name in cut.channels.select(trials.channels) if not cut.exclude.matches(name)]
+        for pattern in patterns:
+            if not any(fnmatchcase(name, pattern) for name in trials.channels):
+                raise InputError(f"{where}: epochs.{key}: nothing matches: {choices(pattern, trials.channels)}")
+    wanted = [name for name in trials.channels if any(fnmatchcase(name, pattern) for pattern in cut.channels)]
+    names = [name for name in wanted if not any(fnmatchcase(name, pattern) for pattern in cut.exclude)]
     if not names:
         raise InputError(f"{where}: epochs.exclude leaves no channel of {list(trials.channels)[:8]}")
     places = [trials.channels.index(name) for name in names]

@@ -74,6 +74,10 @@ class Transform:
     # (n_times, 2 * n_frequencies * n_bins * n_points): real and imaginary parts of the wavelets around all points
     wavelets: Floats
 
+    def n_columns(self, n_channels: int) -> int:
+        """Return how many columns a bin has."""
+        return n_channels * len(self.names) * self.n_points
+
     def __call__(self, trial: Floats) -> Singles:
         """Return the features of a trial.
 

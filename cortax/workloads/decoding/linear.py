@@ -18,7 +18,7 @@ from cortax.learning.search.linear.logistic_loss import Classes, Penalty
 from cortax.learning.search.linear.logistic_ridge import RidgeFit, Rotation, fit_rotated
 from cortax.workloads.decoding.hinge import hinge_path
 
-__all__ = ["LINEAR", "DualFits", "TrainingProducts", "n_outputs", "vote"]
+__all__ = ["LINEAR", "DualFits", "TrainingProducts", "n_outputs", "vote", "warm_up"]
 
 # Of the logistic loss: the smallest gradient, relative to that at 0, and the number of steps.
 _TOL, _MAX_ITER = 1e-8, 10_000
@@ -70,7 +70,7 @@ def vote(decisions: Floats) -> Ints:
     """Return the class of each row of decisions of shape (..., n_outputs); of equal ones, the first."""
     if decisions.shape[-1] == 1:
         return np.asarray(decisions[..., 0] > 0, dtype=np.int64)
-    return decisions.argmax(axis=-1)
+    return np.asarray(decisions.argmax(axis=-1))
 
 
 def _targets(part: TrainingProducts) -> list[Ints]:
@@ -142,3 +142,9 @@ LINEAR: dict[str, Callable[[TrainingProducts, Sequence[float]], DualFits]] = {
     "logistic": fit_logistic,
     "lda": fit_lda,
 }
+
+
+def warm_up(kind: str) -> None:
+    """Compile what a kind of classifier needs, once and before workers are forked."""
+    values = np.array([-1.0, -0.5, 0.5, 1.0])
+    LINEAR[kind](TrainingProducts(np.outer(values, values), np.array([0, 0, 1, 1]), 2, 1), [0.5])

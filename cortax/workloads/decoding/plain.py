@@ -102,7 +102,7 @@ def fit_bin_plainly(X: Floats, y: Ints, folds: Folds, options: DecoderOptions) -
 
 
 def _score_configs(X: Floats, y: Ints, rows: Bools, valid: Bools, options: DecoderOptions) -> tuple[Floats, int, str]:
-    """Return scores of all configurations, NaN for those that fail; how many columns were selected; the first failure."""
+    """Return scores of all configurations, NaN for those that fail; the columns selected; the first failure."""
     scores, n_kept, failure = np.full(len(options.configs), np.nan), -1, ""
     for number, config in enumerate(options.configs):
         try:

@@ -8,7 +8,6 @@ from typing import Any
 
 from cortax.errors import InputError
 from cortax.provenance.files import file_digest
-from cortax.study.patterns import Patterns
 from cortax.workloads.decoding.epochs import Cut, check_phases, make_epochs
 from cortax.workloads.decoding.trials import Trials, read_trials
 
@@ -31,8 +30,8 @@ def read_subject(root: Path, options: Mapping[str, Any]) -> dict[str, Trials]:
         See `read_trials`, `make_epochs` and `check_phases`; or a file changed since the build began.
     """
     cut = Cut(
-        channels=Patterns(tuple(options["channels"])),
-        exclude=Patterns(tuple(options["exclude"])),
+        channels=tuple(options["channels"]),
+        exclude=tuple(options["exclude"]),
         classes=None if options["classes"] is None else tuple(options["classes"]),
         rate=options["rate"],
         baseline=options["baseline"],

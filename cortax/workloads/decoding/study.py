@@ -10,7 +10,6 @@ from cortax.study.patterns import Patterns
 from cortax.study.section import Name, PageOptions, Section, Study, expand_paths
 
 __all__ = [
-    "METRICS",
     "Decoder",
     "DecodingSearch",
     "DecodingStatistics",
@@ -19,8 +18,6 @@ __all__ = [
     "Features",
     "Interval",
 ]
-
-METRICS = ("balanced_accuracy", "accuracy", "roc_auc")
 
 Positive = Annotated[float, Field(gt=0)]
 Interval = Annotated[list[float], Field(min_length=2, max_length=2)]
@@ -164,7 +161,6 @@ class DecodingStatistics(Section):
     null: list[Literal["labels", "signs"]] = Field(default=["labels", "signs"], min_length=1)
     threshold: float = Field(default=0.05, gt=0, lt=0.5)
     draws: int = Field(default=10_000, ge=100)
-    alpha: float = Field(default=0.05, gt=0, lt=0.5)
     confidence: float = Field(default=0.95, gt=0, lt=1)
 
 
