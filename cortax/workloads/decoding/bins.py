@@ -17,10 +17,10 @@ from cortax.learning.folds import Folds
 from cortax.workloads.decoding.linear import LINEAR, DualFits, TrainingProducts, n_outputs, vote
 from cortax.workloads.decoding.selection import SetStatistics, set_statistics
 
-__all__ = ["BinFit", "DecoderOptions", "choose_config", "fit_bin", "score_votes", "training_sets"]
+__all__ = ["EQUAL", "BinFit", "DecoderOptions", "choose_config", "fit_bin", "score_votes", "training_sets"]
 
 # Mean scores that differ by no more are equal but for the order in which they were added.
-_EQUAL = 1e-12
+EQUAL = 1e-12
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def choose_config(scores: Floats) -> int:
     means = scores.mean(axis=0)
     if np.isnan(means).all():
         return -1
-    return int(np.flatnonzero(means >= np.nanmax(means) - _EQUAL)[0])
+    return int(np.flatnonzero(means >= np.nanmax(means) - EQUAL)[0])
 
 
 def fit_bin(X: Floats, y: Ints, folds: Folds, options: DecoderOptions) -> BinFit:

@@ -61,20 +61,29 @@ def _draw(axes: Any, values: Floats, centres: Floats, limits: tuple[float, float
 
 def _outline(axes: Any, mask: Bools, centres: Floats) -> None:
     """Draw lines between cells that are inside and cells that are not."""
+    from matplotlib.collections import LineCollection
+
     left, right, _, _ = _edges(centres)
     ticks = np.linspace(left, right, len(centres) + 1)
     padded = np.pad(mask, 1)
-    for row, column in np.argwhere(padded[1:] != padded[:-1]):
-        axes.plot(ticks[column - 1 : column + 1], [ticks[row]] * 2, color="white", linewidth=2.2)
-        axes.plot(ticks[column - 1 : column + 1], [ticks[row]] * 2, color="black", linewidth=1.1)
-    for row, column in np.argwhere(padded[:, 1:] != padded[:, :-1]):
-        axes.plot([ticks[column]] * 2, ticks[row - 1 : row + 1], color="white", linewidth=2.2)
-        axes.plot([ticks[column]] * 2, ticks[row - 1 : row + 1], color="black", linewidth=1.1)
+    lines = [
+        [(ticks[column - 1], ticks[row]), (ticks[column], ticks[row])]
+        for row, column in np.argwhere(padded[1:] != padded[:-1])
+    ]
+    lines += [
+        [(ticks[column], ticks[row - 1]), (ticks[column], ticks[row])]
+        for row, column in np.argwhere(padded[:, 1:] != padded[:, :-1])
+    ]
+    # Black on white: seen on any shade.
+    for colour, width in (("white", 2.4), ("black", 1.2)):
+        axes.add_collection(
+            LineCollection(lines, colors=colour, linewidths=width, capstyle="projecting"), autolim=False
+        )
 
 
 def _map(tested: TestedMap) -> Figure:
     mean, centres = tested.arrays["mean"], tested.arrays["centres"][0]
-    figure = new_figure(5.6, 4.6)
+    figure = new_figure(6.6, 4.8)
     axes = figure.subplots()
     mask = _significant(tested)
     image = _draw(axes, mean, centres, (float(mean.min()), float(mean.max())), mask)
