@@ -183,8 +183,8 @@ def test_patterns_are_those_of_haufe():
     found = fit_bin(X, y, folds, replace(SVM, select=None))
     expected = []
     for test, weights in zip(folds.test, found.weights[:, :, 0].T, strict=True):
-        covariance = np.cov(X[~test].T)
-        expected.append(covariance @ weights / (weights @ covariance @ weights))
+        covariance = np.cov(X[~test].T, bias=True)
+        expected.append(covariance @ weights / np.sqrt(weights @ covariance @ weights))
     assert np.allclose(found.patterns[:, 0], np.mean(expected, axis=0), rtol=1e-10)
 
 

@@ -71,8 +71,8 @@ class BinFit:
         Of columns as they are, not scaled; empty where scikit-learn's estimators decode.
     intercepts : float64 array of shape (n_outer, n_outputs)
     patterns : float64 array of shape (n_columns, n_outputs)
-        Activation patterns (Haufe et al. 2014, NeuroImage 87, 96-110), cov(x, s) / var(s) of each output s over the
-        trials of the training set, mean over outer folds.
+        Activation patterns (Haufe et al. 2014, NeuroImage 87, 96-110) of outputs s scaled to a standard deviation of 1,
+        cov(x, s) / sd(s) over the trials of the training set, mean over outer folds.
     """
 
     chosen: Ints
@@ -218,5 +218,5 @@ def _patterns(X: Floats, train: Bools, weights: Floats) -> Floats:
         centred = X[rows] - X[rows].mean(axis=0)
         outputs = centred @ of_fold  # (n_train, n_outputs)
         spread = np.einsum("ij,ij->j", outputs, outputs)
-        total += (centred.T @ outputs) / np.where(spread > 0, spread, 1.0)
+        total += (centred.T @ outputs) / np.sqrt(np.where(spread > 0, spread, 1.0) * len(centred))
     return total / len(train)

@@ -146,7 +146,7 @@ def _pattern_figure(members: list[Decoded], name: str) -> Figure:
     image = axes.imshow(strength, aspect="auto", cmap=HEAT, extent=extent, interpolation="nearest")
     axes.set_yticks(range(len(about.channels)), about.channels, fontsize=7)
     axes.set(xlabel="bin, s")
-    figure.colorbar(image, ax=axes, label="strength")
+    figure.colorbar(image, ax=axes, label="strength, in units of the channel")
     channel, place = np.unravel_index(int(np.argmax(strength)), strength.shape)
     alt = (
         f"Strength of activation patterns of {name}: channels by bins. Strongest in channel {about.channels[channel]} "
