@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -72,16 +72,10 @@ class GeneraliseTask:
 
     def do(self, unit: int) -> list[bytes]:
         """Predict all bins by what was trained in one: first products of a bin at a time, then votes."""
-        models = self._models(unit) if self.options.plain else []
+        decide = self._refitted(unit) if self.options.plain else self._linear(unit)
         counts, means = [], []
-        for features in self.tested:
-            X = np.asarray(features, dtype=np.float64)
-            if models:
-                decisions = np.stack([decision_values(model, X, self.n_classes) for model in models], axis=1)
-            else:
-                weights = self.weights[unit]  # (n_columns, n_outer, n_outputs)
-                product = X @ weights.reshape(len(weights), -1)
-                decisions = product.reshape(len(X), *weights.shape[1:]) + self.intercepts[unit]
+        for X in self.tested:
+            decisions = decide(X)
             if self.same:
                 decisions = decisions[np.arange(len(X)), self.folds.test.argmax(axis=0)][:, None]
             counts.append((vote(decisions)[:, :, None] == np.arange(self.n_classes)).sum(axis=1))
@@ -89,13 +83,28 @@ class GeneraliseTask:
         arrays: Arrays = {"votes": np.array(counts, dtype=np.uint16), "decisions": np.array(means, dtype=np.float32)}
         return [seal(bin_key(unit), pack(arrays, None))]
 
-    def _models(self, unit: int) -> list[Any]:
-        """Fit the chosen configuration of each outer fold again: estimators are not kept."""
-        X = np.asarray(self.trained[unit], dtype=np.float64)
-        return [
-            refit(X[~test], self.y[~test], self.options, self.options.configs[config])[0]
+    def _linear(self, unit: int) -> Callable[[Singles], Floats]:
+        """Return what decides about trials, (n_trials, n_columns), by weights: (n_trials, n_outer, n_outputs)."""
+        shape = self.weights.shape[2:]
+        flat = self.weights[unit].reshape(-1, shape[0] * shape[1])
+        # Most columns were selected in no fold.
+        used = np.flatnonzero(flat.any(axis=1))
+        weights, intercepts = np.ascontiguousarray(flat[used]), self.intercepts[unit]
+        return lambda X: (X[:, used].astype(np.float64) @ weights).reshape(len(X), *shape) + intercepts
+
+    def _refitted(self, unit: int) -> Callable[[Singles], Floats]:
+        """Fit the chosen configuration of each outer fold again, as estimators are not kept; return what decides."""
+        trained = np.asarray(self.trained[unit], dtype=np.float64)
+        models = [
+            refit(trained[~test], self.y[~test], self.options, self.options.configs[config])[0]
             for test, config in zip(self.folds.test, self.chosen[unit], strict=True)
         ]
+
+        def decide(X: Singles) -> Floats:
+            values = X.astype(np.float64)
+            return np.stack([decision_values(model, values, self.n_classes) for model in models], axis=1)
+
+        return decide
 
     def pack(self) -> tuple[Arrays, dict[str, Any]]:
         """See `Task`."""
