@@ -112,6 +112,12 @@ def speed(n_bins):
     print_table(("work", "cortax, CPU s", "MNE + scikit-learn, CPU s", "ratio", "agreement"), shown)
 
 
+def first_of_the_best(results):
+    """The first of means that differ by rounding alone: by default the order of their summands decides."""
+    means = results["mean_test_score"]
+    return int(np.flatnonzero(means >= means.max() - 1e-12)[0])
+
+
 def fit_by_scikit_learn(X, y, folds):
     """The obvious loop: a grid search over a pipeline in each outer fold, at a tolerance at which votes are settled."""
     found = []
@@ -119,9 +125,9 @@ def fit_by_scikit_learn(X, y, folds):
         place = valid.argmax(axis=0)[~test]
         svm = LinearSVC(loss="hinge", tol=1e-6, max_iter=200_000, random_state=0)
         pipe = make_pipeline(SelectFpr(f_classif, alpha=0.05), StandardScaler(), svm)
-        found.append(
-            GridSearchCV(pipe, {"linearsvc__C": list(PENALTIES)}, cv=PredefinedSplit(place)).fit(X[~test], y[~test])
-        )
+        grid = {"linearsvc__C": list(PENALTIES)}
+        search = GridSearchCV(pipe, grid, cv=PredefinedSplit(place), refit=first_of_the_best)
+        found.append(search.fit(X[~test], y[~test]))
     return found
 
 
