@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections import Counter
 
 import numpy as np
 import pandas as pd
@@ -44,12 +45,15 @@ def _warnings(table: pd.DataFrame, material: Material) -> list[str]:
             )
         if n_failed := int(part["n_failed"].sum()):
             found.append(f"{features}, {decoder}: {n_failed} inner fits failed; their configurations were out")
+    empty: Counter[str] = Counter()
     for job in material.made.of("decode"):
-        n_empty = int(open_decoded(job.folder).n_empty.sum())
-        if n_empty:
-            found.append(
-                f"{job.name}: in {n_empty} training sets no column was selected; they predict their most frequent class"
-            )
+        empty[f"{job.key['features']}, {job.key['decoder']}"] += int(open_decoded(job.folder).n_empty.sum())
+    found += [
+        f"{pair}: in {n} training sets, of all subjects, bins and folds, no column was selected; they predict their most "
+        "frequent class"
+        for pair, n in empty.items()
+        if n
+    ]
     return found
 
 
