@@ -49,8 +49,8 @@ def _warnings(table: pd.DataFrame, material: Material) -> list[str]:
     for job in material.made.of("decode"):
         empty[f"{job.key['features']}, {job.key['decoder']}"] += int(open_decoded(job.folder).n_empty.sum())
     found += [
-        f"{pair}: in {n} training sets, of all subjects, bins and folds, no column was selected; they predict their most "
-        "frequent class"
+        f"{pair}: in {n} training sets, of all subjects, bins and folds, no column was selected; they predict their "
+        "most frequent class"
         for pair, n in empty.items()
         if n
     ]
