@@ -73,6 +73,7 @@ def _minimise(K, y, C, a, gradient, tol):  # type: ignore[no-untyped-def]
     return False
 
 
+# More parameters than elsewhere: compiled, it is handed the arrays that it writes into.
 @_jit
 def _step_singly(K, y, C, a, gradient, tol, n_steps):  # type: ignore[no-untyped-def]
     """Move the coefficient that gains most, again and again; return whether none violates optimality any more."""
