@@ -34,6 +34,7 @@ from cortax.notebook import NAMES
 from cortax.study.patterns import Patterns
 from cortax.workflow.work.settings import Settings
 from cortax.workloads.bench.study import BenchStudy
+from cortax.workloads.decoding.study import DecodingStudy
 from cortax.workloads.network.study import NetworkStudy
 from cortax.workloads.regions.study.study import RegionsStudy
 
@@ -58,6 +59,7 @@ def study_models() -> dict[str, type[BaseModel]]:
 
     visit("", RegionsStudy)
     visit("network", NetworkStudy)
+    visit("decoding", DecodingStudy)
     visit("bench", BenchStudy)
     return found
 

@@ -142,7 +142,7 @@ def test_no_method_depends_on_what_it_does_not_need():
     for name, modules in reached.items():
         assert not {"cortax.cli", "cortax.study", "cortax.workflow.build.build", "cortax.project"} & modules, name
         drawn = {m for m in modules if m.startswith(("cortax.report", "cortax.brain.pictures"))}
-        assert not drawn or name in ("network_report", "picture", "report"), (
+        assert not drawn or name in ("decoding_report", "network_report", "picture", "report"), (
             f"{name}: another colour must not cost a number"
         )
     for name in ("load", "parcellate", "phenotype"):
@@ -335,3 +335,13 @@ assert os.waitpid(child, 0)[1] == 0
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_another_statistic_costs_no_decoder():
+    reached = {name: set(closure(method)[0]) for name, method in method_modules(ROOT).items()}
+    home = "cortax.workloads.decoding"
+    for name in ("epochs", "features", "decode", "generalise"):
+        assert not {f"{home}.{part}" for part in ("scoring", "maps", "inference", "group", "summaries")} & reached[name]
+    assert f"{home}.hinge" not in reached["epochs"] | reached["features"]
+    assert f"{home}.generalising" not in reached["decode"]
+    assert f"{home}.inference" not in reached["decoding_null"]

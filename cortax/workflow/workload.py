@@ -29,6 +29,7 @@ GROUP = "cortax.workloads"
 _OWN = {
     "regions": "cortax.workloads.regions:workload",
     "network": "cortax.workloads.network:workload",
+    "decoding": "cortax.workloads.decoding:workload",
     "bench": "cortax.workloads.bench:workload",
 }
 
