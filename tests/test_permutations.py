@@ -397,7 +397,7 @@ def test_both_hold_their_level_under_the_null():
 
 
 def scores(values, fold="mean"):
-    rows = [(t, fold, m, v, np.nan, np.nan, 60, 0) for (t, m), v in values.items()]
+    rows = [(t, fold, m, v, np.nan, np.nan, 60, 0, np.nan) for (t, m), v in values.items()]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 

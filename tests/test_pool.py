@@ -1,6 +1,7 @@
 """Units of work in real forked processes: they raise, exit, crash, hang, are killed or want too much memory."""
 
 import faulthandler
+import gc
 import json
 import mmap
 import os
@@ -221,25 +222,24 @@ def test_a_unit_that_hangs_is_ended_and_tried_once_more_alone(path):
 
     def work(number):
         if number == 1:
-            time.sleep(60)
+            time.sleep(600)
         return values(units, number)
 
-    started = time.monotonic()
-    report, found, failures = run(path, units, work, n_workers=4, seconds=0.4)
-    assert time.monotonic() - started < 10
+    # On a busy machine any unit may take some tenths of a second.
+    report, found, failures = run(path, units, work, n_workers=4, seconds=3.0)
     assert found == expected(units, without={1})
     assert [(failure.kind, failure.workers, failure.final) for failure in failures] == [
         ("timeout", 4, False),
         ("timeout", 1, True),
     ]
-    assert failures[0].message == "not done after 0.4 s"
-    assert 0.4 <= failures[0].seconds < 5
+    assert failures[0].message == "not done after 3 s"
+    assert failures[0].seconds >= 3
     assert report.done == {4: 5}
 
 
 @pytest.mark.parametrize("how", ["numpy", "bytes"])
 def test_memory_is_escalated_and_what_wants_too_much_is_told(path, how):
-    wants = {0: 20, 1: 120, 2: 300, 3: 600, 4: 20, 5: 150}
+    wants = {0: 20, 1: 170, 2: 300, 3: 600, 4: 20, 5: 160}
     units = units_of(len(wants))
 
     def work(number):
@@ -247,6 +247,7 @@ def test_memory_is_escalated_and_what_wants_too_much_is_told(path, how):
         assert held[-1]
         return values(units, number)
 
+    gc.collect()  # what other tests have left would be freed in the workers, which gives them more room
     report, found, failures = run(path, units, work, n_workers=4, memory=400 * MB)
     assert found == expected(units, without={3})
     # 100 MB for each of four, 200 MB for each of two, 400 MB for one.

@@ -25,7 +25,7 @@ def limits_of_difference(limits: Limits) -> Limits:
 def free_scale(values: ArrayLike, limits: Limits) -> tuple[Floats, Floats]:
     """Return the values on the free scale of their limits, and the slope of that scale there; infinite at a limit."""
     x, (low, high) = np.asarray(values, dtype=np.float64), limits
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         if np.isinf(low) and np.isinf(high):
             return x, np.ones_like(x)
         if np.isinf(high):

@@ -39,6 +39,9 @@ class OutOfFold:
     n_repeats: int
 
 
+_ROUNDING = 1e-12
+
+
 def out_of_fold(
     prediction: ArrayLike,
     y: ArrayLike,
@@ -128,11 +131,14 @@ def _check_predicted(predicted: dict[str, Floats], tests: Bools, target: str) ->
 def _score_fold(
     metrics: Sequence[Metric], y: Floats, predicted: dict[str, Floats], test: Bools, weights: Floats
 ) -> Floats:
-    """Score one fold in the cohort (first) and every resample; shape (n_metrics, 1 + n_bootstrap)."""
+    """Score one fold in the cohort (first) and every resample; shape (n_metrics, n_resamples)."""
     if not test.any():
         return np.full((len(metrics), len(weights)), np.nan)
     given = {what: values[test] for what, values in predicted.items()}
     given["probability"] = given.get("probabilities", given["prediction"])
     given["both"] = np.vstack([given["probability"].T, *([given["label"]] if "label" in given else [])])
     inside = Resamples(weights[:, test], n_classes=given["probabilities"].shape[1] if "probabilities" in given else 0)
-    return np.stack([metric.formula(y[test], given[metric.needs], inside) for metric in metrics])
+    scores = np.stack([metric.formula(y[test], given[metric.needs], inside) for metric in metrics])
+    # Rounding takes a perfect score past its limit.
+    within = np.stack([np.clip(row, *metric.limits) for metric, row in zip(metrics, scores, strict=True)])
+    return np.where(np.abs(scores - within) < _ROUNDING, within, scores)

@@ -5,6 +5,8 @@ Which message belongs to which mistake is in `tests/test_bad_input.py`; here is 
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 TABLE = "input/mini/participants.tsv"
 STUDY = "studies/mini.toml"
 

@@ -5,6 +5,8 @@ import pytest
 MODELS = """
 from sklearn.linear_model import LogisticRegression, Ridge
 
+pytestmark = pytest.mark.slow
+
 
 class Fragile(Ridge):
     def fit(self, X, y):

@@ -5,6 +5,8 @@ import json
 import pandas as pd
 import pytest
 
+pytestmark = pytest.mark.slow
+
 STUDY = "studies/mini.toml"
 OLD = '[targets.old]\nkind = "regression"\ncolumn = "age"\n\n'
 SEX = '[targets.sex]\nkind = "classification"\npositive = "F"\n\n'

@@ -6,6 +6,8 @@ import re
 import pandas as pd
 import pytest
 
+pytestmark = pytest.mark.slow
+
 STUDY = "studies/mini.toml"
 OLD = '[targets.old]\nkind = "regression"\ncolumn = "age"\n\n'
 

@@ -10,6 +10,8 @@ import time
 import pandas as pd
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ALL = "load parcellate parcellate phenotype split target target tune tune evaluate evaluate scores".split()
 
 
@@ -234,7 +236,6 @@ class Lab(Ridge):
 """
 
 
-@pytest.mark.slow
 def test_what_own_code_reads_without_importing_it(project, monkeypatch):
     """A helper that is chosen by name and a table beside the code: workers read them, whoever they are."""
     project.write("dev/own.py", OWN)
