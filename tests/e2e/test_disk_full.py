@@ -34,11 +34,11 @@ class Disk:
         self.filler.unlink()
 
     def more(self, n: int) -> None:
-        """Ask for another build: so many bootstraps."""
+        """Ask for another build: intervals of another confidence."""
         text = self.project.root / "studies/mini.toml"
         text.write_text(
             "\n".join(
-                f"n_bootstrap = {n}" if line.startswith("n_bootstrap") else line
+                f"confidence = 0.9{n}" if line.startswith("confidence") else line
                 for line in text.read_text().splitlines()
             )
         )
@@ -59,13 +59,14 @@ class Disk:
 
 
 @pytest.fixture(scope="module")
-def disk():
+def disk(built_once):
     place = Path(tempfile.mkdtemp(prefix="cx"))
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", place], capture_output=True)
     if mounted.returncode:
         place.rmdir()
         pytest.skip("no file system can be mounted here")
     made = Disk(place)
+    made.project.take_compiled(built_once)
     try:
         made.project.cortax("up")
         made.project.run()
