@@ -34,7 +34,7 @@ def clone():
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(2700)
 def test_the_readme_is_true(clone):
     env = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "MAKEFLAGS", "MAKELEVEL", "VIRTUAL_ENV")}
     built = subprocess.run(["make", "build"], cwd=clone, env=env, capture_output=True, text=True)
