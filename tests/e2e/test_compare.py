@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 STUDY = "studies/mini.toml"
 SECTION = "\n[comparisons]\nlimit = 30\n"
