@@ -2,10 +2,10 @@
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 MODELS = """
 from sklearn.linear_model import LogisticRegression, Ridge
-
-pytestmark = pytest.mark.slow
 
 
 class Fragile(Ridge):
