@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check --no-input
 
-.PHONY: build test test-slow test-cluster test-browser lint docs up down clean lock
+.PHONY: build test test-slow test-cluster test-browser lint audit docs up down clean lock
 
 build: $(VENV)/.installed
 	$(BIN)/cortax data
@@ -33,6 +33,10 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# The pinned versions against OSV's list of vulnerabilities.
+audit: $(VENV)/.installed-dev
+	VENV=$(VENV) scripts/audit
 
 # The pages, into site/; a link that leads nowhere is an error.
 docs: $(VENV)/.installed-dev
