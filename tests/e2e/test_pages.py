@@ -53,7 +53,7 @@ def _follow(project, block):
             env=env,
             capture_output=True,
             text=True,
-            timeout=100,
+            timeout=400,
         )
         assert done.returncode == 0, f"{block.page}\n{block.text}\n{done.stderr}"
 
