@@ -13,6 +13,7 @@ from cortax.workloads.decoding.plain import make_estimator
 from cortax.workloads.decoding.plan import epochs_options, features_options, phase_files
 from cortax.workloads.decoding.reading import read_subject
 from cortax.workloads.decoding.study import DecodingStudy
+from cortax.workloads.decoding.trials import trial_digests
 
 __all__ = ["check_decoding"]
 
@@ -43,7 +44,7 @@ def check_decoding(study: DecodingStudy, root: Path) -> None:
 
 def _check_subject(study: DecodingStudy, root: Path, subject: str) -> None:
     options = epochs_options(study, subject)
-    options["digests"] = {phase: file_digest(root / file) for phase, file in options["files"].items()}
+    options["digests"] = trial_digests(root, options["files"].values(), file_digest)
     trials = read_subject(root, options)[study.epochs.train]
     for name in study.features:
         transform_of(features_options(study, name, study.epochs.train), trials)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from cortax.report.plan import report_job
@@ -11,6 +10,7 @@ from cortax.study.section import relative_paths
 from cortax.workflow.plan.jobspec import JobSpec, Work, sorted_keys
 from cortax.workflow.workload import Planning
 from cortax.workloads.decoding.study import DecodingStudy
+from cortax.workloads.decoding.trials import trial_digests
 
 __all__ = ["decoding_jobs", "epochs_options", "features_options", "phase_files"]
 
@@ -83,9 +83,7 @@ class _Jobs:
 
     def epochs(self, subject: str) -> JobSpec:
         options = epochs_options(self._study, subject)
-        options["digests"] = {
-            phase: self._digest_of(_path(self._root, file)) for phase, file in options["files"].items()
-        }
+        options["digests"] = trial_digests(self._root, options["files"].values(), self._digest_of)
         options["files"] = relative_paths(options["files"], self._root)
         return self._add("epochs", {"subject": subject}, options)
 
@@ -181,10 +179,6 @@ class _Jobs:
             links=("scores.parquet", "group.parquet", "clusters.parquet", "maps.npz"),
             folder=(phase,),
         )
-
-
-def _path(root: Path, file: str) -> Path:
-    return root / file
 
 
 def _where(subject: str, features: str, decoder: str) -> str:
