@@ -1,15 +1,20 @@
 """Recordings and epochs in the formats of the field, written by MNE's own exporters and by edfio."""
 
 import warnings
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from scipy.io import loadmat, savemat
 
-from cortax.errors import InputError
+from cortax.errors import InputError, StudyError
 from cortax.provenance.files import file_digest
-from cortax.workloads.decoding.epochs import Cut, make_epochs
+from cortax.workloads.decoding.epochs import Cut, make_epochs, save_trials
 from cortax.workloads.decoding.reading import read_subject
+from cortax.workloads.decoding.recordings import montage_positions
+from cortax.workloads.decoding.report.material import Material
+from cortax.workloads.decoding.report.topomaps import draw_heads, electrode_positions
 from cortax.workloads.decoding.trials import read_trials, trial_digests, trial_files
 
 mne = pytest.importorskip("mne")
@@ -85,6 +90,39 @@ def test_positions_come_with_the_file(tmp_path):
     assert some.positions[0] == found.positions[1]
 
 
+def epochs_job(folder, trials):
+    save_trials(folder, "train", trials)
+    job = SimpleNamespace(folder=folder, setup={"options": {"train": "train"}})
+    return SimpleNamespace(of=lambda method: [job])
+
+
+def test_patterns_are_on_the_head_where_mne_draws_them(tmp_path):
+    names = ("Fz", "Cz", "odd", "Pz", "O1", "O2", "T7", "T8")
+    raw = recording(names)
+    raw.set_montage("biosemi32", on_missing="ignore")
+    trials = read_trials(write(tmp_path / "a_raw.fif", raw), window=WINDOW)
+    positions = electrode_positions(Material(epochs_job(tmp_path, trials)), names)
+    assert list(positions) == [name for name in names if name != "odd"]
+    # Of files that do not say it, the study's montage, whatever the case of letters.
+    unknown = Material(epochs_job(tmp_path, replace(trials, positions=())), "biosemi32")
+    by_montage = electrode_positions(unknown, [name.upper() for name in names])
+    assert np.allclose(list(by_montage.values()), list(positions.values()), atol=1e-6)
+    assert electrode_positions(Material(unknown.made), names) == {}
+    assert electrode_positions(unknown, names[:3]) == {}
+    strength = np.random.default_rng(0).random((8, 3))
+    figure = draw_heads(strength, names, positions, (0.1, 0.2, 0.3))
+    heads = [axes for axes in figure.axes if axes.get_title()]
+    assert [axes.get_title() for axes in heads] == ["0.1 s", "0.2 s", "0.3 s"]
+    known = [number for number, name in enumerate(names) if name != "odd"]
+    raw.pick([names[number] for number in known])
+    for place, axes in enumerate(heads):
+        expected, _ = mne.viz.plot_topomap(strength[known, place], raw.info, contours=0, show=False, axes=axes)
+        # MNE fits the head to landmarks, too, which are not kept: a hundredth of the range.
+        assert np.allclose(axes.images[0].get_array(), expected.get_array(), rtol=0, atol=0.03)
+    with pytest.raises(StudyError, match=r"report\.montage: got 'biosemi23'.*did you mean 'biosemi32'"):
+        montage_positions("biosemi23")
+
+
 def test_files_beside_a_file_are_read_under_their_own_digests(tmp_path):
     header = write(tmp_path / "a.vhdr", recording())
     assert [file.name for file in trial_files(header)] == ["a.vhdr", "a.eeg", "a.vmrk"]
@@ -93,6 +131,7 @@ def test_files_beside_a_file_are_read_under_their_own_digests(tmp_path):
         "subject": "s", "train": "one", "files": {"one": "a.vhdr"}, "digests": before, "label": "labels", "group": None,
         "file_rate": None, "file_start": 0.0, "window": WINDOW, "channels": ["*"], "exclude": [], "classes": None,
         "rate": None, "baseline": None,
+        "continuous": False,
     }  # fmt: skip
     assert read_subject(tmp_path, options)["one"].data.shape == (4, 3, 71)
     signals = bytearray((tmp_path / "a.eeg").read_bytes())
@@ -203,7 +242,7 @@ def test_what_cannot_be_cut_is_one_message(tmp_path):
         with pytest.raises(InputError, match=rf"epochs\.{key}: .*got 'condition', and the file has no metadata"):
             read_trials(other, window=WINDOW, **{key: "condition"})
     twice = write(tmp_path / "c_raw.fif", recording(events=[*EVENTS, (2.0, "right")]))
-    with pytest.raises(InputError, match=r"c_raw\.fif: .*[Ee]vent time samples were not unique"):
+    with pytest.raises(InputError, match=r"c_raw\.fif: 'left' and 'right' are both at 2 s: keep the one that"):
         read_trials(twice, window=WINDOW)
     for name in ("a.edf", "a.set", "a.vhdr"):
         (tmp_path / name).write_bytes(b"no recording")
@@ -218,6 +257,7 @@ def test_a_label_that_only_one_phase_has_is_told(tmp_path):
         "subject": "s", "train": "one", "files": {"one": "one.edf", "two": "two.edf"}, "label": "labels", "group": None,
         "digests": trial_digests(tmp_path, ["one.edf", "two.edf"], file_digest), "file_rate": None, "file_start": 0.0,
         "window": WINDOW, "channels": ["*"], "exclude": [], "classes": None, "rate": None, "baseline": None,
+        "continuous": False,
     }  # fmt: skip
     with pytest.raises(InputError, match=r"subject 's': phases 'one' and 'two' differ in labels: .*'up'"):
         read_subject(tmp_path, options)

@@ -20,6 +20,7 @@ options = {
     "rate": None,
     "baseline": None,
     "window": None,
+    "continuous": False,
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,6 +25,7 @@ __all__ = ["Cut", "check_phases", "make_epochs", "open_trials", "save_trials"]
 _ROUNDING = 1e-6
 # Channels of two phases whose signals differ by more are in different units: millivolts are a thousand microvolts.
 _MOST_RATIO = 100.0
+_FEWEST_OF_CLASS, _FEWEST_NUMBERS = 3, 3
 
 
 @dataclass(frozen=True)
@@ -164,7 +166,54 @@ def _between(trials: Trials, interval: Sequence[float], where: str) -> Bools:
     return np.asarray(inside)
 
 
-def check_phases(phases: Mapping[str, Trials], train: str, where: str) -> None:
+def check_labels(labels: Sequence[str], where: str, *, continuous: bool) -> None:
+    """Make sure that labels are of the kind that decoders are for.
+
+    Parameters
+    ----------
+    labels : sequence of str, of length n_trials
+    where : str
+        Begin of messages: the file.
+    continuous : bool
+
+    Raises
+    ------
+    InputError
+        Continuous labels are not all finite numbers, or only two different ones; or classes are numbers of which most
+        trials have their own.
+    """
+    numbers = [_number(label) for label in labels]
+    n_different = len(set(labels))
+    if not continuous:
+        # With so few trials of each there are no folds of classes anyway.
+        if None not in numbers and n_different > len(labels) / _FEWEST_OF_CLASS:
+            raise InputError(
+                f"{where}: labels are {n_different} different numbers in {len(labels)} trials, which are no classes; "
+                "decoders of kind 'ridge' are for continuous labels"
+            )
+        return
+    if None in numbers:
+        trial = numbers.index(None)
+        raise InputError(
+            f"{where}: label {labels[trial]!r} of trial {trial + 1} is not a finite number; decoders of kind 'ridge' "
+            "are for continuous labels, 'svm', 'logistic', 'lda' and 'sklearn' for classes"
+        )
+    if n_different < _FEWEST_NUMBERS:
+        raise InputError(
+            f"{where}: {n_different} different labels: decoders of kind 'ridge' are for continuous ones; 'svm', "
+            "'logistic', 'lda' and 'sklearn' tell two classes"
+        )
+
+
+def _number(label: str) -> float | None:
+    try:
+        value = float(label)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def check_phases(phases: Mapping[str, Trials], train: str, where: str, *, continuous: bool = False) -> None:
     """Make sure that what is trained in one phase can be tested in all others, and that no trial is in two.
 
     Parameters
@@ -175,6 +224,8 @@ def check_phases(phases: Mapping[str, Trials], train: str, where: str) -> None:
         The phase that decoders are trained in.
     where : str
         Begin of messages: the subject.
+    continuous : bool
+        Whether labels are numbers, which phases need not share.
 
     Raises
     ------
@@ -189,7 +240,7 @@ def check_phases(phases: Mapping[str, Trials], train: str, where: str) -> None:
             ("sampling rates", round(first.rate, 6), round(trials.rate, 6)),
             ("times of the first sample", round(first.start, 6), round(trials.start, 6)),
             ("numbers of samples", first.data.shape[2], trials.data.shape[2]),
-            ("labels", sorted(set(first.labels)), sorted(set(trials.labels))),
+            ("labels", *(((), ()) if continuous else (sorted(set(first.labels)), sorted(set(trials.labels))))),
         ):
             if a != b:
                 raise InputError(f"{where}: phases {train!r} and {phase!r} differ in {name}: {a} and {b}")

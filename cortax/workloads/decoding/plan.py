@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from cortax.report.plan import report_job
@@ -39,7 +40,10 @@ def decoding_jobs(study: DecodingStudy, planning: Planning) -> list[JobSpec]:
     jobs += [maker.generalise(*pair, subject, phase) for pair in pairs for subject in subjects for phase in phases]
     jobs += [maker.null(*pair, phase) for pair in pairs for phase in phases]
     jobs += [maker.group(phase) for phase in phases]
-    return [*jobs, report_job(study, jobs, planning, "decoding_report")] if study.report.enabled else jobs
+    if not study.report.enabled:
+        return jobs
+    report = report_job(study, jobs, planning, "decoding_report")
+    return [*jobs, replace(report, options=sorted_keys({**report.options, "montage": study.report.montage}))]
 
 
 def phase_files(study: DecodingStudy, subject: str) -> dict[str, str]:
@@ -58,6 +62,7 @@ def epochs_options(study: DecodingStudy, subject: str) -> dict[str, Any]:
         "file_rate": study.epochs.of_subject("file_rate", subject),
         "file_start": study.epochs.of_subject("file_start", subject),
         **{name: asked[name] for name in names},
+        "continuous": study.continuous,
     }
 
 
@@ -108,7 +113,7 @@ class _Jobs:
             "select": asked.select,
             "estimator": asked.estimator,
             "plain": asked.kind == "sklearn" or search.solver == "scikit-learn",
-            "scoring": search.scoring,
+            "scoring": self._study.scoring,
             "seed": self._study.seed,
         }
 
@@ -144,7 +149,7 @@ class _Jobs:
         options = {
             "subjects": self._study.epochs.subjects,
             "group": asked.group,
-            "metric": asked.metric,
+            "metric": self._study.metric,
             "smoothing": asked.smoothing,
             "permutations": asked.permutations,
             "exchange": asked.exchange,

@@ -1,4 +1,4 @@
-"""Trials of recordings and epochs as MNE reads them: EEGLAB, BrainVision, EDF, BDF and FIF."""
+"""Trials of recordings and epochs as MNE reads them, EEGLAB, BrainVision, EDF, BDF and FIF; and its montages."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ import numpy as np
 from scipy.io import loadmat
 
 from cortax.data.files import ends_with, opened
-from cortax.errors import InputError, choices
+from cortax.errors import InputError, StudyError, choices
+from cortax.learning.arrays import Floats
 
-__all__ = ["read_recording"]
+__all__ = ["montage_positions", "read_recording"]
 
 # Formats that say of all channels that they are EEG: there, names tell of eyes, muscles, hearts and breath.
 _NO_BRAIN = re.compile(r"[HV]?E(O|M|C|K)G|RESP|GSR|EDA|PPG|PULSE|TEMP|STATUS|TRIG", re.IGNORECASE)
@@ -73,6 +74,24 @@ def read_recording(
         "positions": () if np.isnan(places).all() else tuple(map(tuple, places.tolist())),
         "unfit": unfit | dict.fromkeys(epochs.info["bads"], "marked bad in the file"),
     }
+
+
+def montage_positions(name: str) -> dict[str, Floats]:
+    """Return (x, y, z) of electrodes, metres in the frame of the head, of one of MNE's montages.
+
+    Raises StudyError: MNE is not installed, or there is none such.
+    """
+    try:
+        import mne
+    except ImportError as error:
+        raise StudyError("report.montage needs MNE; install it: pip install 'cortax[eeg]'") from error
+    known = mne.channels.get_builtin_montages()
+    if name not in known:
+        raise StudyError(f"report.montage: {choices(name, known)}")
+    with mne.use_log_level("ERROR"):
+        info = mne.create_info(mne.channels.make_standard_montage(name).ch_names, 1.0, "eeg")
+        info.set_montage(name)
+    return {channel["ch_name"]: np.array(channel["loc"][:3]) for channel in info["chs"]}
 
 
 def _labels(path: Path, epochs: Any, label: str) -> tuple[str, ...]:
@@ -159,8 +178,13 @@ def _cut(mne: Any, path: Path, raw: Any, window: Sequence[float]) -> Any:
         stim = [raw.ch_names[place] for place in mne.pick_types(raw.info, meg=False, stim=True)]
         also = f"; triggers of {stim} become annotations by mne.annotations_from_events" if stim else ""
         raise InputError(f"{path}: has no annotations, and so no events to cut trials around{also}")
-    how = {"tmin": window[0], "tmax": window[1], "baseline": None, "preload": True}
-    return mne.Epochs(raw, events, event_id, **how, event_repeated="error")
+    order = np.argsort(events[:, 0], kind="stable")
+    if len(same := np.flatnonzero(np.diff(events[order, 0]) == 0)):
+        called = {code: name for name, code in event_id.items()}
+        first, second = (called[events[order[place], 2]] for place in (same[0], same[0] + 1))
+        time = (events[order[same[0]], 0] - raw.first_samp) / raw.info["sfreq"]
+        raise InputError(f"{path}: {first!r} and {second!r} are both at {time:g} s: keep the one that labels the trial")
+    return mne.Epochs(raw, events, event_id, window[0], window[1], baseline=None, preload=True)
 
 
 def _unfit_names(recorded: Any) -> dict[str, str]:
@@ -178,5 +202,5 @@ def _unfit_signals(raw: Any) -> dict[str, str]:
         for name, n in n_samples.items()
         if n < most
     }
-    units = {name: unit for name, unit in raw._orig_units.items() if unit not in ("µV", "mV", "V", "uV", "nV")}
+    units = {name: unit for name, unit in raw._orig_units.items() if unit not in ("µV", "uV", "mV", "V")}
     return {name: f"in the unit {unit!r}, which is no voltage" for name, unit in units.items()} | unfit
