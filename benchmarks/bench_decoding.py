@@ -3,7 +3,8 @@
 `speed`: one simulated subject of 31 channels, 42 frequencies x 5 points and three classes; fits, maps, permutations and
 wavelets, each beside the loop that a user would write with MNE and scikit-learn, on some of the bins (`--bins`). Every
 vote is compared. `changes`: a group of `--subjects` through the library, subject by subject: CPU seconds of the first
-run, and of another smoothing, another metric and one subject more. `level`: how often tests of noise reject at 5 %.
+run, and of another smoothing, another metric and one subject more. `level`: how often tests of noise reject at 5 %;
+`signs`: the same of flipped signs alone, for more nulls, without decoders.
 """
 
 import argparse
@@ -27,7 +28,7 @@ from cortax.workloads.decoding.generalising import GeneraliseTask
 from cortax.workloads.decoding.inference import group_test, subject_test
 from cortax.workloads.decoding.linear import warm_up
 from cortax.workloads.decoding.scoring import NullOptions, subject_maps
-from cortax.workloads.decoding.simulate import GroupShape, simulate_phase
+from cortax.workloads.decoding.simulate import CLASSES, GroupShape, simulate_phase
 from cortax.workloads.decoding.store import Votes
 
 PENALTIES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
@@ -185,18 +186,18 @@ def changes(n_subjects):
     print("last steps under 5 s: " + ("met" if wanted[1] else "not met"))
 
 
-def level(n_studies, first=0, n_subjects=8):
+def level(n_studies, first=0, n_classes=3, n_trials=24, n_subjects=8):
     """Noise: subjects with nothing to find, decoded and tested at 5 %, in another phase and in the one trained in.
 
     Scores of few trials have few values, so that a test whose p counts every tie against what was observed rejects
     less often than it may; with ties broken at random, by the same nulls, an exact test rejects at 5 %.
     """
     warm_up("svm")
-    shape = GroupShape(n_trials=24, n_channels=4, rate=20.0, strength=0.0)
+    shape = GroupShape(n_trials=n_trials * 3 // n_classes, n_channels=4, rate=20.0, strength=0.0)
     statistics = NullOptions("balanced_accuracy", 0.0, 100, "within-groups", 0)
     rejected = Counter()
     for study in range(first, first + n_studies):
-        of_subjects = [_noise_votes(shape, study, number) for number in range(n_subjects)]
+        of_subjects = [_noise_votes(shape, n_classes, study, number) for number in range(n_subjects)]
         random = np.random.default_rng([study, 1])
         for phase in of_subjects[0]:
             maps = [subject_maps(*votes[phase], statistics, f"{study}-{n}") for n, votes in enumerate(of_subjects)]
@@ -208,6 +209,24 @@ def level(n_studies, first=0, n_subjects=8):
     ]
     print_table(
         (f"phase and test, {n_studies} nulls, +- {error:.1%}", "rejected at 5 %", "ties broken at random"), rows
+    )
+
+
+def signs(n_studies, n_subjects=8):
+    """Scores without decoders, binomial around chance: what few values and their skew do to flipped signs."""
+    rows = []
+    for n_classes in (2, 3):
+        for n_trials in (24, 96, 384):
+            random, rejected = np.random.default_rng(0), np.zeros(2)
+            for study in range(n_studies):
+                maps = random.binomial(n_trials, 1 / n_classes, (n_subjects, 3, 3)) / n_trials - 1 / n_classes
+                test = group_test({"a": maps}, {}, nulls=["signs"], alpha=0.05, n_draws=1, seed=study)
+                found = test.tests["signs"]["a"]
+                rejected += np.array([found.p.min(), _broken(found.largest, test.t["a"].max(), 0, random)]) <= 0.05
+            rows.append((f"1 / {n_classes}", str(n_trials), *(f"{n / n_studies:.1%}" for n in rejected)))
+    error = 2 * np.sqrt(0.05 * 0.95 / n_studies)
+    print_table(
+        (f"chance, {n_studies} nulls, +- {error:.1%}", "trials", "rejected at 5 %", "ties broken at random"), rows
     )
 
 
@@ -230,10 +249,13 @@ def _broken(null, value, added, random):
     return ((null > value)[~equal].sum() + random.uniform() * ties) / (len(null) + added)
 
 
-def _noise_votes(shape, study, number):
+def _noise_votes(shape, n_classes, study, number):
     """Votes and labels of somebody in whom there is nothing to find, in both phases."""
     subject = f"study-{study}-sub-{number}"
     phases = {name: simulate_phase(shape, subject, name) for name in ("encoding", "retrieval")}
+    for phase in phases.values():
+        kept = np.isin(phase["labels"], CLASSES[:n_classes])
+        phase |= {"data": phase["data"][kept], "labels": phase["labels"][kept]}
     options = FeatureOptions("amplitude", 3, None, 2)
     search = DecoderOptions("svm", (1e-2,), None, "accuracy", False, None, 0)
     transform = make_transform(options, times=phases["encoding"]["times"], rate=shape.rate, where="features")
@@ -253,16 +275,23 @@ def _noise_votes(shape, study, number):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("part", choices=("speed", "changes", "level"))
+    parser.add_argument("part", choices=("speed", "changes", "level", "signs"))
     parser.add_argument("--bins", type=int, default=5)
     parser.add_argument("--subjects", type=int, default=18)
     parser.add_argument("--studies", type=int, default=500)
+    parser.add_argument("--classes", type=int, choices=(2, 3), default=3)
+    parser.add_argument("--trials", type=int, default=24, help="of each phase of noise")
     parser.add_argument("--first", type=int, default=0, help="number of the first study of noise")
     parser.add_argument("--threads", type=int, default=1, help="of BLAS, for both")
     asked = parser.parse_args()
-    parts = {"speed": lambda: speed(asked.bins), "changes": lambda: changes(asked.subjects)}
+    parts = {
+        "speed": lambda: speed(asked.bins),
+        "changes": lambda: changes(asked.subjects),
+        "level": lambda: level(asked.studies, asked.first, asked.classes, asked.trials),
+        "signs": lambda: signs(asked.studies),
+    }
     with threadpool_limits(asked.threads):
-        (parts | {"level": lambda: level(asked.studies, asked.first)})[asked.part]()
+        parts[asked.part]()
 
 
 if __name__ == "__main__":
