@@ -109,6 +109,7 @@ def test_patterns_are_on_the_head_where_mne_draws_them(tmp_path):
     assert np.allclose(list(by_montage.values()), list(positions.values()), atol=1e-6)
     assert electrode_positions(Material(unknown.made), names) == {}
     assert electrode_positions(unknown, names[:3]) == {}
+    assert electrode_positions(unknown, ("Fz", "Cz", "Pz", "Oz")) == {}  # on one line
     strength = np.random.default_rng(0).random((8, 3))
     figure = draw_heads(strength, names, positions, (0.1, 0.2, 0.3))
     heads = [axes for axes in figure.axes if axes.get_title()]

@@ -151,7 +151,7 @@ def test_continuous_labels_are_predicted_and_patterns_drawn_on_a_head(eeg):
         ratings, data = random.normal(50, 10, 24), random.normal(size=(24, 4, 20))
         data[:, 1] += ((ratings - 50) / 10)[:, None]
         file = f"input/ratings/sub-0{number % 2 + 1}_{('seen', 'kept')[number // 2]}.npz"
-        np.savez(eeg.root / file, data=data, labels=ratings, channels=["Fz", "Cz", "Pz", "Oz"], rate=20.0)
+        np.savez(eeg.root / file, data=data, labels=ratings, channels=["Fz", "C3", "C4", "Oz"], rate=20.0)
     ratings = STUDY.replace("input/eeg", "input/ratings").replace('"eeg"', '"ratings"').replace(', "sub-03"', "")
     ratings = ratings.replace("encoding", "seen").replace("retrieval", "kept")
     ratings = ratings.replace('[decoders.svm]\nkind = "svm"', '[decoders.ridge]\nkind = "ridge"').replace(

@@ -17,6 +17,8 @@ __all__ = ["draw_heads", "electrode_positions"]
 
 # Fewer electrodes make no picture of a head.
 FEWEST = 4
+# Metres from a line, root of the sum of squares, that are none.
+_LINE = 1e-3
 # More bins are drawn at evenly spaced ones.
 MOST_HEADS, N_ACROSS = 20, 10
 
@@ -24,8 +26,8 @@ MOST_HEADS, N_ACROSS = 20, 10
 def electrode_positions(material: Material, channels: Sequence[str]) -> dict[str, Floats]:
     """Return where electrodes are, (x, y, z) in metres, by channel: of the first subject whose file says it.
 
-    Where no file does, of the montage that the study names. Empty where fewer than `FEWEST` are known or two are in one
-    place.
+    Where no file does, of the montage that the study names. Empty where fewer than `FEWEST` are known, two are in one
+    place or all are on one line: these make no picture.
     """
     known: Mapping[str, Floats] = {}
     for job in material.made.of("epochs"):
@@ -37,8 +39,13 @@ def electrode_positions(material: Material, channels: Sequence[str]) -> dict[str
         by_name = {name.lower(): place for name, place in montage_positions(material.montage).items()}
         known = {name: by_name[name.lower()] for name in channels if name.lower() in by_name}
     found = {name: place for name, place in known.items() if np.isfinite(place).all()}
-    apart = len({tuple(np.round(place, 4)) for place in found.values()}) == len(found)
-    return found if len(found) >= FEWEST and apart else {}
+    return found if len(found) >= FEWEST and _is_area(np.array(list(found.values()))) else {}
+
+
+def _is_area(places: Floats) -> bool:
+    """Whether places, (n, 3), are apart, and not on one line as seen from above."""
+    across = np.linalg.svd(places[:, :2] - places[:, :2].mean(axis=0), compute_uv=False)[1]
+    return len(np.unique(np.round(places, 4), axis=0)) == len(places) and across > _LINE
 
 
 def draw_heads(
