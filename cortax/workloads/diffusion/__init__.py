@@ -1,0 +1,1 @@
+"""Diffusion: a model in every voxel."""
