@@ -44,7 +44,7 @@ def save_maps(
     volume, fit = open_volume(volume_folder), open_fit(fit_folder)
     files, rows = [], []
     for name in options["maps"]:
-        values = compute_map(name, options["kind"], fit, gradients=volume.gradients, options=options["options"])
+        values = compute_map(name, options["kind"], fit, gradients=volume.gradients)
         content = values.astype(np.float32)
         image = volume.image(content[:, 0] if content.shape[1] == 1 else content)
         files += _save(folder, options["stem"], name, image, _sidecar(name, values, volume, options))
