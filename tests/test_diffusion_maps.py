@@ -14,13 +14,14 @@ from cortax.provenance import outputs
 from cortax.provenance.files import file_digest
 from cortax.report.page import MadeJob, StudyJobs, render
 from cortax.store import save
-from cortax.workloads.diffusion.fitting import FitTask, fit_files, open_fit
+from cortax.workloads.diffusion.fitting import FitTask
 from cortax.workloads.diffusion.mapping import save_maps
 from cortax.workloads.diffusion.models.fit import Status
 from cortax.workloads.diffusion.report import sections
 from cortax.workloads.diffusion.residuals import residual_table, status_table
 from cortax.workloads.diffusion.responding import estimate_response, open_response
 from cortax.workloads.diffusion.simulate import VolumeShape, simulate_volume
+from cortax.workloads.diffusion.store import fit_files, open_fit
 from cortax.workloads.diffusion.volumes import save_volume
 
 STEM = "sub-01/ses-1/dwi/sub-01_ses-1_"

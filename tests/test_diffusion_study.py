@@ -78,7 +78,7 @@ def jobs_of(root, *change, past=None):
         ('kind = "dti"', 'kind = "dit"', r"models\.tensor\.kind"),
         ('kind = "dti"', 'kind = "dti"\nmethod = "nls"', r"must be one of \['wls', 'ols'\] of dti"),
         ('kind = "dti"', 'kind = "dti"\nsh_order = 4', "sh_order is of kind 'csd'"),
-        ('kind = "dti"', 'kind = "dipy"', "model = 'module:Class' is of kind = 'dipy', which needs it"),
+        ('kind = "dti"', 'kind = "dipy"', "name is missing, such as 'dki.DiffusionKurtosisModel'"),
         ("sh_order = 4", "sh_order = 5", "must be even"),
         ("sh_order = 4", "shorder = 4", "did you mean 'sh_order'"),
         ("[1.7e-3, 3e-4, 4000.0]", "[0.0, 0.0, 0.0]", "all above 0"),

@@ -11,7 +11,6 @@ options = {
     "solver": "",
     "options": {},  # of the model
     "response": None,  # diffusivities along and across fibres, and S0, where no job estimates them
-    "code": {},  # of a class that the study names
     "voxels_per_unit": 1,  # no result depends on it
 }
 jobs = ("volume", "response")
@@ -34,8 +33,8 @@ def analysis(sliceno, slices, job, prepare_res):
 def synthesis(job, prepare_res):
     from cortax.store import save
     from cortax.workflow.task import collect_task
-    from cortax.workloads.diffusion.fitting import fit_files
     from cortax.workloads.diffusion.residuals import residual_table, status_table
+    from cortax.workloads.diffusion.store import fit_files
 
     task = prepare_res
     fit = task.read(collect_task(task, job, find_root()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 from cortax.errors import CortaxError, StudyError
@@ -24,6 +25,8 @@ def check_diffusion(study: DiffusionStudy, root: Path) -> None:
     CortaxError
         A file is missing, no volume can be read, or a model cannot be fitted to a volume's gradients.
     """
+    if any(model.needs_dipy for model in study.models.values()) and importlib.util.find_spec("dipy") is None:
+        raise StudyError(f"study {study.name!r}: DIPY fits one of its models: pip install 'cortax[diffusion]'")
     failures: list[CortaxError] = []
     volumes = find_volumes(study.volumes, root)
     for volume in volumes:

@@ -13,8 +13,7 @@ import numpy.typing as npt
 
 from cortax.payload import open_sealed, seal
 from cortax.provenance import outputs
-from cortax.provenance.closure import check_class_code
-from cortax.store import build, load, pack, split, unpack
+from cortax.store import build, pack, split, unpack
 from cortax.workflow.task import Unit
 from cortax.workloads.diffusion.models.fit import Fit
 from cortax.workloads.diffusion.models.making import Model, make_model
@@ -22,7 +21,7 @@ from cortax.workloads.diffusion.models.response import Response
 from cortax.workloads.diffusion.responding import open_response
 from cortax.workloads.diffusion.volumes import Volume, open_volume
 
-__all__ = ["FitTask", "fit_files", "given_response", "open_fit", "open_fit_task"]
+__all__ = ["FitTask", "given_response", "open_fit_task"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +117,6 @@ def open_fit_task(jobs: Mapping[str, Any], options: Mapping[str, Any]) -> FitTas
     Raises CortaxError: an input is not what its job saved, or the model cannot be made for these gradients.
     """
     outputs.check_all(jobs)
-    check_class_code([options["options"].get("model")], options["code"])
     if jobs["response"]:
         response: Response | None = open_response(jobs["response"].path)
     else:
@@ -134,14 +132,3 @@ def open_fit_task(jobs: Mapping[str, Any], options: Mapping[str, Any]) -> FitTas
     # Here, so that workers that are forks find it compiled.
     task.model.fit(task.volume.read(0, 1))
     return task
-
-
-def fit_files(fit: Fit) -> dict[str, npt.NDArray[Any]]:
-    """Return the files of a fit by name, for `cortax.store.save`."""
-    return {f"{name}.npy": values for name, values in split(fit)[0].items()}
-
-
-def open_fit(folder: str | Path) -> Fit:
-    """Open the fit of a job; arrays are memory-mapped."""
-    names = ("parameters", "sse", "iterations", "status")
-    return Fit(*load(folder, *(f"{name}.npy" for name in names)))

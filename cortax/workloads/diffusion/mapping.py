@@ -12,10 +12,10 @@ import pandas as pd
 
 from cortax.learning.arrays import Floats
 from cortax.store import save
-from cortax.workloads.diffusion.fitting import open_fit
 from cortax.workloads.diffusion.models.fit import Status
 from cortax.workloads.diffusion.models.maps import MAPS, compute_map
 from cortax.workloads.diffusion.names import STATUS, map_files
+from cortax.workloads.diffusion.store import open_fit
 from cortax.workloads.diffusion.volumes import Volume, open_volume
 
 __all__ = ["save_maps"]

@@ -20,7 +20,7 @@ _KEYS = {
     "dti": ("method",),
     "fwdti": ("method",),
     "csd": ("sh_order", "tau", "shell", "response", "fa_threshold"),
-    "dipy": ("model", "arguments"),
+    "dipy": ("name", "arguments", "outputs"),
 }
 _METHODS = {"dti": ("wls", "ols"), "fwdti": ("nls", "wls")}
 
@@ -79,8 +79,9 @@ class DiffusionModel(Section):
     shell: Positive | None = None
     response: Literal["auto"] | Annotated[list[float], Field(min_length=3, max_length=3)] = "auto"
     fa_threshold: float = Field(default=0.7, gt=0, lt=1)
-    model: str | None = None
+    name: str | None = None
     arguments: dict[str, Any] = {}
+    outputs: list[str] = []
 
     @model_validator(mode="after")
     def _of_kind(self) -> DiffusionModel:
@@ -99,11 +100,16 @@ class DiffusionModel(Section):
                     f"response = {self.response}: must be diffusivity along a fibre and the smaller one across it "
                     "(mm2/s), and the signal S0, all above 0"
                 )
-        if (self.model is None) == (self.kind == "dipy"):
-            raise ValueError(f"kind = {self.kind!r}: model = 'module:Class' is of kind = 'dipy', which needs it")
-        if self.kind == "dipy" and "solver" in self.model_fields_set and self.solver == "cortax":
-            raise ValueError("kind = 'dipy': solver is DIPY's own")
+        if self.kind == "dipy" and self.name is None:
+            raise ValueError("kind = 'dipy': name is missing, such as 'dki.DiffusionKurtosisModel' of dipy.reconst")
+        if self.kind == "dipy" and "solver" in self.model_fields_set:
+            raise ValueError("kind = 'dipy': solver is of other kinds; a class of DIPY is fitted by DIPY")
         return self
+
+    @property
+    def needs_dipy(self) -> bool:
+        """Whether DIPY fits it, voxel by voxel."""
+        return self.kind == "dipy" or self.solver == "dipy"
 
     @property
     def options(self) -> dict[str, Any]:

@@ -20,9 +20,9 @@ def section(material: Material) -> PageSection | None:
         return None
     table = table.assign(shell=_shells(material, table))
     words = (
-        "<p>A residual is a signal less what the model predicts. Their root mean square over voxels is shown as a share "
-        "of the mean signal of the gradient. A direction that stands out from its shell was measured badly (motion, a "
-        "lost slice); a shell that does is not described by the model.</p>"
+        "<p>A residual is a signal less what the model predicts. Their root mean square over voxels is shown as a "
+        "share of the mean signal of the gradient. A direction that stands out from its shell was measured badly "
+        "(motion, a lost slice); a shell that does is not described by the model.</p>"
     )
     figures = tuple((str(model), _figure(str(model), part)) for model, part in table.groupby("model", sort=False))
     blocks: list[Block] = [Text(words), Choice("residuals", "Model", figures), _by_shell(table)]
@@ -51,8 +51,10 @@ def _figure(model: str, table: pd.DataFrame) -> Figure:
     axes.set_ylabel("root mean square / mean signal")
     axes.set_ylim(bottom=0)
     put_legend(axes, "volume")
-    worst = table.loc[(table["rms"] / table["signal"]).idxmax()] if table["rms"].notna().any() else None
-    told = "" if worst is None else f" The largest share is that of gradient {worst['gradient']} of {worst['volume']}."
+    share, told = (table["rms"] / table["signal"]).to_numpy(), ""
+    if np.isfinite(share).any():
+        worst = table.iloc[int(np.nanargmax(share))]
+        told = f" The largest share is that of gradient {worst['gradient']} of {worst['volume']}."
     return Figure(as_svg(figure, f"Residuals of {model} by gradient, {len(names)} volumes.{told}"), told.strip())
 
 

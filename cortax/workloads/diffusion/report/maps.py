@@ -36,8 +36,8 @@ def section(material: Material) -> PageSection | None:
         return None
     words = (
         "<p>Slices along the third axis of the image, at even steps; the first axis runs to the right, the second up. "
-        "All volumes have one scale, from the 2nd to the 98th percentile of all voxels that are shown. Grey: outside the "
-        "mask, or not fitted.</p>"
+        "All volumes have one scale, from the 2nd to the 98th percentile of all voxels that are shown. Grey: outside "
+        "the mask, or not fitted.</p>"
     )
     return PageSection("maps", "Maps", (Text(words), Choice("map", "Map", tuple(figures))))
 
@@ -145,7 +145,7 @@ def _directions(each: FittedVolume, name: str) -> Figure:
     axes = figure.subplots()
     half = 0.48 * directions[:, :2] / np.linalg.norm(directions, axis=1, keepdims=True)
     axes.add_collection(
-        LineCollection(np.stack([centres - half, centres + half], axis=1), colors=colours, linewidths=1.2)
+        LineCollection(list(np.stack([centres - half, centres + half], axis=1)), colors=colours, linewidths=1.2)
     )
     axes.set(xlim=(-1, layer.shape[0]), ylim=(-1, layer.shape[1]), aspect="equal")
     axes.set_axis_off()
