@@ -115,7 +115,7 @@ def _tile(n_rows: int, n_vectors: int, subtract: bool) -> Any:
 
 # By number of rows and of vectors: those that the models use.
 add_products: dict[tuple[int, int], Any] = {
-    shape: _tile(*shape, subtract=False) for shape in ((1, 1), (1, 2), (1, 3), (4, 1), (4, 2), (4, 3))
+    shape: _tile(*shape, subtract=False) for shape in ((1, 2), (1, 3), (4, 1), (4, 2), (4, 3))
 }
 subtract_products: dict[tuple[int, int], Any] = {
     shape: _tile(*shape, subtract=True) for shape in ((4, 1), (4, 2), (4, 3))

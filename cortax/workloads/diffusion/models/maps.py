@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -10,8 +12,15 @@ from cortax.errors import StudyError, choices
 from cortax.learning.arrays import Floats
 from cortax.workloads.diffusion.models.fit import Fit
 from cortax.workloads.diffusion.models.gradients import Gradients, design_matrix
+from cortax.workloads.diffusion.models.harmonics import basis_of, peak_sphere, to_mrtrix
 
-__all__ = ["MAPS", "Map", "compute_map", "eigenvalues", "fractional_anisotropy"]
+__all__ = ["MAPS", "N_PEAKS", "Map", "compute_map", "eigenvalues", "fractional_anisotropy"]
+
+# Of a distribution of fibres: how many peaks are kept, how high they must be relative to the highest, and how far apart
+# in degrees. The last two are DIPY's.
+N_PEAKS, _PEAK_HEIGHT, _PEAK_ANGLE = 3, 0.5, 25.0
+# Voxels whose distributions are on the sphere at the same time.
+_TOGETHER = 4096
 
 
 @dataclass(frozen=True)
@@ -44,6 +53,12 @@ MAPS = {
     "tensor": Map("tensor: Dxx, Dxy, Dyy, Dxz, Dyz, Dzz", "mm2/s", _TENSORS),
     "s0": Map("signal without weighting", "signal", _TENSORS),
     "f": Map("fraction of free water", "", ("fwdti",)),
+    "gfa": Map("generalised fractional anisotropy of the fibres' distribution", "", ("csd",)),
+    "peaks": Map("directions of the highest peaks: x, y, z of each, the highest first", "", ("csd",)),
+    "peak_values": Map("the distribution's amplitude at its highest peaks", "", ("csd",)),
+    "sh": Map("coefficients of even spherical harmonics, DIPY's legacy descoteaux07", "", ("csd",)),
+    "sh_mrtrix": Map("coefficients of even spherical harmonics, MRtrix3's tournier07", "", ("csd",)),
+    "parameters": Map("what DIPY's model has", "", ("dipy",)),
     "sse": Map("sum of squared residuals", "signal squared", (*_TENSORS, "csd", "dipy")),
 }
 
@@ -64,7 +79,8 @@ def compute_map(name: str, kind: str, fit: Fit, *, gradients: Gradients) -> Floa
     Returns
     -------
     float64 array of shape (n, n_components)
-        NaN where the fit has no parameters. A voxel's values do not depend on the others.
+        NaN where the fit has no parameters, and for peaks that are not there. A voxel's values do not depend on the
+        others.
 
     Raises
     ------
@@ -76,6 +92,12 @@ def compute_map(name: str, kind: str, fit: Fit, *, gradients: Gradients) -> Floa
         raise StudyError(f"maps of {kind}: {choices(name, allowed)}")
     if name == "sse":
         return fit.sse[:, None]
+    if name in ("sh", "parameters"):
+        return fit.parameters
+    if name == "sh_mrtrix":
+        return to_mrtrix(fit.parameters)
+    if kind == "csd":
+        return _distribution_map(name, fit.parameters)
     return _tensor_map(name, kind, fit.parameters, gradients)
 
 
@@ -126,3 +148,51 @@ def _tensor_map(name: str, kind: str, parameters: Floats, gradients: Gradients) 
         "rd": evals[:, 1:].mean(axis=1, keepdims=True),
     }
     return np.asarray(scalars[name])
+
+
+def _distribution_map(name: str, coefficients: Floats) -> Floats:
+    """Return a map of distributions of fibres, on DIPY's `default_sphere`, half a sphere."""
+    sphere = peak_sphere()
+    basis = basis_of(sphere.vertices, coefficients.shape[1])
+    measure = {"gfa": _generalised_anisotropy, "peaks": _peaks, "peak_values": _peak_values}[name]
+    found = []
+    for start in range(0, len(coefficients), _TOGETHER):
+        # Not a matrix product of BLAS, whose sums depend on how many voxels there are.
+        found.append(measure(np.einsum("nc,vc->nv", coefficients[start : start + _TOGETHER], basis), sphere))
+    return np.concatenate(found)
+
+
+def _generalised_anisotropy(amplitudes: Floats, sphere: Any) -> Floats:  # noqa: ARG001
+    """Return sqrt(n sum (a - mean a)^2 / ((n - 1) sum a^2)) over n directions (Tuch 2004); NaN where all are 0."""
+    n = amplitudes.shape[1]
+    total = (amplitudes**2).sum(axis=1, keepdims=True)
+    spread = ((amplitudes - amplitudes.mean(axis=1, keepdims=True)) ** 2).sum(axis=1, keepdims=True)
+    return np.asarray(np.sqrt(n * spread / ((n - 1) * np.where(total == 0, np.nan, total))))
+
+
+def _peaks(amplitudes: Floats, sphere: Any) -> Floats:
+    found = np.full((len(amplitudes), N_PEAKS, 3), np.nan)
+    for row, (directions, _) in enumerate(_find_peaks(amplitudes, sphere)):
+        found[row, : len(directions)] = directions
+    return found.reshape(len(amplitudes), -1)
+
+
+def _peak_values(amplitudes: Floats, sphere: Any) -> Floats:
+    found = np.full((len(amplitudes), N_PEAKS), np.nan)
+    for row, (_, values) in enumerate(_find_peaks(amplitudes, sphere)):
+        found[row, : len(values)] = values
+    return found
+
+
+def _find_peaks(amplitudes: Floats, sphere: Any) -> Iterator[tuple[Floats, Floats]]:
+    """Yield the directions (n_peaks, 3) and values of the peaks of every voxel, the highest first; none for NaN."""
+    from dipy.direction.peaks import peak_directions
+
+    for row in amplitudes:
+        if np.isfinite(row).all():
+            directions, values, _ = peak_directions(
+                row, sphere, relative_peak_threshold=_PEAK_HEIGHT, min_separation_angle=_PEAK_ANGLE
+            )
+            yield directions[:N_PEAKS], values[:N_PEAKS]
+        else:
+            yield np.empty((0, 3)), np.empty(0)

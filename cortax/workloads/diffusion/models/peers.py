@@ -12,11 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from cortax.learning.arrays import Bools, Floats
+from cortax.workloads.diffusion.models.deconvolution import deconvolution, dipy_deconvolution
 from cortax.workloads.diffusion.models.fit import Fit, Status
+from cortax.workloads.diffusion.models.free_water import F_WATER, FreeWaterModel
 from cortax.workloads.diffusion.models.gradients import Gradients
+from cortax.workloads.diffusion.models.response import Response
 from cortax.workloads.diffusion.models.tensor import TensorModel
 
-__all__ = ["VoxelLoop", "peer_tensor"]
+__all__ = ["VoxelLoop", "peer_deconvolution", "peer_free_water", "peer_tensor"]
 
 # Signals of shape (g,) to parameters of shape (p,) and a status.
 FitVoxel = Callable[[Floats], tuple[Floats, Status]]
@@ -92,7 +95,56 @@ def peer_tensor(gradients: Gradients, method: str) -> VoxelLoop:
     def fit_voxel(signal: Floats) -> tuple[Floats, Status]:
         fit = model.fit(signal[None])
         parameters = np.concatenate([fit.lower_triangular()[0], np.ravel(fit.S0_hat)])
-        return parameters, Status.CLIPPED if (signal <= 0).any() else Status.FITTED
+        return parameters, _fitted(signal)
 
     like = TensorModel(gradients, method)
+    return VoxelLoop(gradients, like.names, fit_voxel, like.predict)
+
+
+def _fitted(signal: Floats) -> Status:
+    return Status.CLIPPED if (signal <= 0).any() else Status.FITTED
+
+
+def peer_free_water(gradients: Gradients, method: str) -> VoxelLoop:
+    """Return `FreeWaterModel` by DIPY, which makes eigenvalues positive and keeps no S0.
+
+    For `nls`, S0 is the best one for the tensor and the fraction that DIPY gives.
+    """
+    from dipy.reconst.fwdti import FreeWaterTensorModel
+
+    model = FreeWaterTensorModel(gradients.table(), fit_method=method.upper())
+    like = FreeWaterModel(gradients, method)
+
+    def fit_voxel(signal: Floats) -> tuple[Floats, Status]:
+        found = model.fit(signal).model_params
+        if not found.any():
+            return np.full(len(like.names), np.nan), Status.NO_TISSUE
+        evecs = found[3:12].reshape(3, 3)
+        tensor = (evecs * found[:3]) @ evecs.T
+        f = found[12]
+        parameters = np.array([*tensor[[0, 1, 1, 2, 2, 2], [0, 0, 1, 0, 1, 2]], signal[gradients.is_b0].mean(), f])
+        if f >= F_WATER:
+            return parameters, Status.PURE_WATER
+        if method == "nls":
+            shape = like.predict(np.array([[*parameters[:6], 1.0, f]]))[0]
+            parameters[6] = signal @ shape / (shape @ shape)
+        return parameters, _fitted(signal)
+
+    return VoxelLoop(gradients, like.names, fit_voxel, like.predict)
+
+
+def peer_deconvolution(
+    gradients: Gradients, response: Response, *, sh_order: int = 8, tau: float = 0.1, shell: float | None = None
+) -> VoxelLoop:
+    """Return `DeconvolutionModel` by DIPY."""
+    model, used = dipy_deconvolution(gradients, response, sh_order=sh_order, tau=tau, shell=shell)
+    like = deconvolution(gradients, response, sh_order=sh_order, tau=tau, shell=shell)
+
+    def fit_voxel(signal: Floats) -> tuple[Floats, Status]:
+        with warnings.catch_warnings(record=True) as raised:
+            warnings.simplefilter("always")
+            coefficients = model.fit(signal[used]).shm_coeff
+        stopped = any("failed to converge" in str(warning.message) for warning in raised)
+        return coefficients, Status.NOT_CONVERGED if stopped else Status.FITTED
+
     return VoxelLoop(gradients, like.names, fit_voxel, like.predict)
