@@ -17,6 +17,8 @@ from cortax.store import save
 from cortax.workloads.diffusion.fitting import FitTask
 from cortax.workloads.diffusion.mapping import save_maps
 from cortax.workloads.diffusion.models.fit import Status
+from cortax.workloads.diffusion.models.response import Response
+from cortax.workloads.diffusion.names import map_names
 from cortax.workloads.diffusion.report import sections
 from cortax.workloads.diffusion.residuals import residual_table, status_table
 from cortax.workloads.diffusion.responding import estimate_response, open_response
@@ -198,3 +200,28 @@ def test_a_response_is_that_of_the_voxels_in_the_middle(made, tmp_path):
     assert response.evals[1] == response.evals[2] < 0.8e-3
     assert 3500 < response.s0 < 4500
     assert 0 < response.n_voxels < 45
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "n_maps"),
+    [("fwdti", {"method": "nls"}, 11), ("csd", {"sh_order": 4, "tau": 0.1, "shell": 2000.0}, 6)],
+)
+def test_other_models_are_cut_and_mapped_in_the_same_way(made, tmp_path, kind, options, n_maps):
+    root, volume, _ = made
+    response = Response((1.7e-3, 0.3e-3, 0.3e-3), 4000.0) if kind == "csd" else None
+    whole, cut = (task_of(root, n, kind=kind, options=options, response=response) for n in (48, 5))
+    save_payload(tmp_path, *cut.pack())
+    cut = FitTask.unpack(*open_payload(tmp_path))
+    assert cut.response == response
+    fit, other = whole.read(all_values(whole)), cut.read(all_values(cut))
+    assert fit.parameters.tobytes() == other.parameters.tobytes()
+    assert fit.status.tobytes() == other.status.tobytes()
+    assert np.bincount(fit.status)[0] >= 40
+    residuals = residual_table(whole.model, volume, fit)
+    predicted = volume.gradients.bvals > 1500
+    assert residuals["rms"].notna()[predicted].all()
+    save(tmp_path, fit_files(fit))
+    maps = map_names(kind)
+    assert len(maps) == n_maps
+    files = save_maps(tmp_path, root / "main-1", tmp_path, {**MAPS, "kind": kind, "options": options, "maps": maps})
+    assert len(files) == 2 * (n_maps + 1) + 1

@@ -209,8 +209,8 @@ PACKAGES: dict[str, Package] = {
         version="1.12.1",
         folder="dipy",
         terms="BSD-3-Clause. Cite Garyfallidis et al. 2014, Front Neuroinform 8:8.",
-        content="Pieces of two real diffusion-weighted volumes with gradients: 10 x 10 x 10 voxels with 64 directions at "
-        "b = 1,000, and 6 x 10 x 10 voxels with 101 on a grid up to b = 4,100 s/mm2.",
+        content="Pieces of two real diffusion-weighted volumes with gradients: 10 x 10 x 10 voxels with 64 directions "
+        "at b = 1,000, and 6 x 10 x 10 voxels with 101 on a grid up to b = 4,100 s/mm2.",
         members=(
             *(PackageFile(f"dipy/data/files/{name}", name, sha256) for name, sha256 in _DIPY.items()),
             PackageFile(

@@ -26,7 +26,7 @@ def check_diffusion(study: DiffusionStudy, root: Path) -> None:
         A file is missing, no volume can be read, or a model cannot be fitted to a volume's gradients.
     """
     if any(model.needs_dipy for model in study.models.values()) and importlib.util.find_spec("dipy") is None:
-        raise StudyError(f"study {study.name!r}: DIPY fits one of its models: pip install 'cortax[diffusion]'")
+        raise StudyError(f"study {study.name!r}: one of its models needs DIPY: pip install 'cortax[diffusion]'")
     failures: list[CortaxError] = []
     volumes = find_volumes(study.volumes, root)
     for volume in volumes:

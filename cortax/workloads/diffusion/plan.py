@@ -21,7 +21,7 @@ from cortax.workloads.diffusion.study import DiffusionModel, DiffusionStudy
 __all__ = ["diffusion_jobs", "volume_options"]
 
 # Seconds of a voxel on one core, a guess until a build has measured it; DIPY's own loop takes so many times as long.
-_SECONDS = {"dti": 1e-5, "fwdti": 2e-4, "csd": 2e-4, "dipy": 2e-4}
+_SECONDS = {"dti": 1e-5, "fwdti": 2e-4, "csd": 2e-4, "dipy": 5e-3}
 _BY_DIPY = 20.0
 # A worker holds the signals of a unit, what is predicted of them, and some more of that size.
 _COPIES = 6
@@ -121,7 +121,7 @@ class _Jobs:
             }
         )
         n_units = -(-self._size.n_voxels // step)
-        seconds = _SECONDS[model.kind] * (_BY_DIPY if model.needs_dipy else 1.0)
+        seconds = _SECONDS[model.kind] * (_BY_DIPY if model.solver == "dipy" else 1.0)
         n_bytes = 8.0 * step * self._size.n_gradients * _COPIES
         return JobSpec(
             f"fit/{name}/{self._volume.name}",

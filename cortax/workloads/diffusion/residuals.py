@@ -37,8 +37,9 @@ def residual_table(model: Model, volume: Volume, fit: Fit) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        gradient (from 1), b (s/mm2), x, y, z (of the direction), n_voxels, signal (mean), mean and rms (of signal less
-        prediction, in units of the signal). No rows where the model predicts nothing.
+        gradient (from 1), b (s/mm2), x, y, z (of the direction), n_voxels, signal (mean), mean and rms (of signal
+        less prediction, in units of the signal; NaN of a gradient that the model does not predict). No rows where it
+        predicts none.
     """
     gradients = volume.gradients
     totals = np.zeros((3, len(gradients.bvals)))
@@ -48,7 +49,8 @@ def residual_table(model: Model, volume: Volume, fit: Fit) -> pd.DataFrame:
         predicted = model.predict(np.asarray(fit.parameters[start : start + len(signals)]))
         if predicted is None:
             return pd.DataFrame(columns=["gradient", "b", "x", "y", "z", "n_voxels", "signal", "mean", "rms"])
-        known = np.isfinite(predicted).all(axis=1)
+        # Of some gradients a model may say nothing, such as those of other shells: they stay NaN.
+        known = np.isfinite(predicted).any(axis=1)
         residuals = signals[known] - predicted[known]
         totals += [signals[known].sum(axis=0), residuals.sum(axis=0), (residuals**2).sum(axis=0)]
         n_voxels += int(known.sum())

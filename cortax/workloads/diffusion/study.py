@@ -108,8 +108,8 @@ class DiffusionModel(Section):
 
     @property
     def needs_dipy(self) -> bool:
-        """Whether DIPY fits it, voxel by voxel."""
-        return self.kind == "dipy" or self.solver == "dipy"
+        """Whether DIPY must be installed: csd has its spherical harmonics, and the others are fitted by it."""
+        return self.kind in ("csd", "dipy") or self.solver == "dipy"
 
     @property
     def options(self) -> dict[str, Any]:

@@ -79,8 +79,8 @@ def _heat() -> Any:
 def _places(mask: npt.NDArray[np.bool_]) -> list[int]:
     """Slices of the third axis at even steps through the mask."""
     there = np.flatnonzero(mask.any(axis=(0, 1)))
-    chosen = np.unique(np.linspace(0, len(there) - 1, _N_SLICES + 2).round().astype(int)[1:-1])
-    return [int(there[place]) for place in chosen]
+    middles = np.unique((2 * np.arange(_N_SLICES) + 1) * len(there) // (2 * _N_SLICES))
+    return [int(place) for place in there[middles]]
 
 
 def histograms_section(material: Material) -> PageSection | None:
