@@ -31,7 +31,7 @@ def model_of(kind, **options):
 
 def watery(n, sd=20.0, seed=0):
     """Signals of tissue and water, and the fraction of water."""
-    f = np.random.default_rng(seed).uniform(0, 0.9, n)
+    f = np.random.default_rng(seed).uniform(0, 0.8, n)
     tissue, water = decay(TWO_SHELLS, tensors(n)), np.exp(-TWO_SHELLS.bvals * 3e-3)
     return noisy(1000 * ((1 - f[:, None]) * tissue + f[:, None] * water), sd), f
 

@@ -3,8 +3,8 @@
 The signal is S_k = S0 ((1 - f) exp(-b_k g_k'D g_k) + f exp(-b_k Diso)), with Diso = 3e-3 mm2/s (Hoy et al. 2014,
 NeuroImage; Neto Henriques et al. 2017, ReScience).
 
-`wls` takes S0 from the unweighted signals. For each f of a grid it finds D, and an S0 of the tissue that is not kept, by
-linear least squares on log((S_k - f S0 exp(-b_k Diso)) / (1 - f)), with weights S_k. It keeps the f whose prediction
+`wls` takes S0 from the unweighted signals. For each f of a grid it finds D, and an S0 of the tissue that is not kept,
+by linear least squares on log((S_k - f S0 exp(-b_k Diso)) / (1 - f)), with weights S_k. It keeps the f whose prediction
 has the least sum_k (S_k - prediction_k)^2; two finer grids around it follow.
 
 `nls` minimises sum_k (S_k - prediction_k)^2 over D, log S0 and f, 0 <= f <= 1, from the `wls` solution on, by steps of
