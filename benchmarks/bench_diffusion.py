@@ -2,7 +2,7 @@
 
 Real voxels are those of DIPY's two small volumes; simulated ones have known fractions of water and crossing angles.
 Both solvers run in this process, on one thread, so ratios are of CPU seconds of one run. `--hcp`: times a SIMULATED
-volume of 435,686 voxels in two processes. `--voxels`: how many simulated voxels DIPY fits; cortax fits ten times as many.
+volume of 435,686 voxels in two processes. `--voxels`: how many simulated voxels DIPY fits; cortax fits ten times more.
 """
 
 import argparse

@@ -205,6 +205,19 @@ def test_odd_voxels_of_a_real_volume_change_no_other(kind, name):
     assert set(plain.status[others]) == {Status.FITTED}
 
 
+@pytest.mark.parametrize(("kind", "name"), [("csd", "gfa"), ("csd", "peaks"), ("fwdti", "fa"), ("fwdti", "v1")])
+def test_a_map_has_the_same_bits_alone(kind, name):
+    signals, gradients = signals_of(kind, 9), MODELS[kind][0]
+    model = model_of(kind)
+    whole = compute_map(name, kind, model.fit(signals), gradients=gradients)
+    for start, stop in ((0, 1), (1, 9), (4, 5)):
+        part = compute_map(name, kind, model.fit(signals[start:stop]), gradients=gradients)
+        np.testing.assert_array_equal(part, whole[start:stop])
+    fit = model.fit(signals)
+    predicted = model.predict(fit.parameters)
+    np.testing.assert_array_equal(model.predict(fit.parameters[2:4]), predicted[2:4])
+
+
 def test_a_deconvolution_needs_a_response():
     with pytest.raises(StudyError, match="csd: a response is needed"):
         make_model("csd", {}, ONE_SHELL)
