@@ -88,8 +88,8 @@ class _Jobs:
 
     def epochs(self, subject: str) -> JobSpec:
         options = epochs_options(self._study, subject)
-        options["digests"] = trial_digests(self._root, options["files"].values(), self._digest_of)
         options["files"] = relative_paths(options["files"], self._root)
+        options["digests"] = trial_digests(self._root, options["files"].values(), self._digest_of)
         return self._add("epochs", {"subject": subject}, options)
 
     def features_of(self) -> Iterator[tuple[str, str, str]]:

@@ -14,7 +14,6 @@ import numpy as np
 from cortax.data.files import ends_with, opened
 from cortax.errors import InputError, choices
 from cortax.learning.arrays import Floats
-from cortax.study.section import relative_paths
 
 __all__ = ["Trials", "read_trials", "trial_digests", "trial_files"]
 
@@ -136,9 +135,8 @@ def trial_files(path: Path | str) -> list[Path]:
 
 
 def trial_digests(root: Path, files: Iterable[str], digest_of: Callable[[Path], str]) -> dict[str, str]:
-    """Return the digest of every file that trials of these are read from, by its path in the project."""
-    parts = [part for file in files for part in trial_files(root / file)]
-    return {relative_paths(str(part), root): digest_of(part) for part in parts}
+    """Return the digest of every file that trials of these are read from, by its path as `files` have it."""
+    return {str(Path(file).parent / part.name): digest_of(part) for file in files for part in trial_files(root / file)}
 
 
 def _checked(path: Path, trials: Trials) -> Trials:
