@@ -33,8 +33,17 @@ def section(material: Material) -> PageSection | None:
     maps = material.table("diffusion_maps", "maps.parquet")
     if len(maps):
         filters = tuple(name for name in ("model", "volume", "map") if maps[name].nunique() > 1)
-        blocks.append(Sheet("maps-in-numbers", "Every map in numbers", maps, filters, {"map": "job"}))
+        blocks.append(Sheet("maps-in-numbers", "Every map in numbers", _readable(maps), filters, {"map": "job"}))
     return PageSection("study", "What was measured and fitted", tuple(blocks))
+
+
+def _readable(maps: pd.DataFrame) -> pd.DataFrame:
+    """Give diffusivities in um2/ms, of which three decimals say enough; in mm2/s they are thousandths."""
+    small = maps["unit"] == "mm2/s"
+    numbers = [name for name in maps.columns if maps[name].dtype == np.float64]
+    return maps.assign(
+        unit=maps["unit"].mask(small, "um2/ms"), **{name: maps[name].mask(small, 1000 * maps[name]) for name in numbers}
+    )
 
 
 def _volumes(material: Material) -> Block:
