@@ -45,7 +45,7 @@ def _listening() -> list[tuple[str, str, int]]:
     return found
 
 
-def _intrude(script: str, *addresses: str) -> str:
+def _intrude(script: str, *addresses: str, seconds: float = 40) -> str:
     """Return what a script says that tries each address, all at once; some go on trying until they are ended."""
     env = {key: value for key, value in os.environ.items() if not key.startswith(("RAY_", "DASK_"))}
     env |= {"HOME": "/nonexistent", "DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "3s"}
@@ -60,7 +60,7 @@ def _intrude(script: str, *addresses: str) -> str:
         for address in addresses
     ]
     said = ""
-    deadline = time.monotonic() + 40
+    deadline = time.monotonic() + seconds
     for each in started:
         try:
             said += each.communicate(timeout=max(0.1, deadline - time.monotonic()))[0]
@@ -102,7 +102,7 @@ def test_a_stranger_cannot_use_a_ray(backend: str, place: Path) -> None:
     def deed(worker: int, _: str) -> None:
         try:
             addresses = [f"127.0.0.1:{port}" for name, _, port in _listening() if name.startswith("gcs")]
-            seen.extend([addresses, _intrude(_RAY, *addresses)])
+            seen.extend([addresses, _intrude(_RAY, *addresses, seconds=120)])
         finally:
             kill(worker)
 
