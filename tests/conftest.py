@@ -16,4 +16,5 @@ settings.load_profile("cortax")
 @pytest.fixture(autouse=True)
 def _nothing_is_watched(monkeypatch):
     """Once `methods` is imported, a process notes what own code reads: here tests, which are no part of a job."""
-    monkeypatch.setattr(reads._watch, "root", "/nowhere/")
+    if reads._watch.root:  # empty until something is watched for the first time
+        monkeypatch.setattr(reads._watch, "root", "/nowhere/")
