@@ -80,6 +80,16 @@ class StudyJobs:
         (job,) = self.of(method)
         return job
 
+    def table(self, method: str, file: str) -> pd.DataFrame:
+        """Return the tables of all jobs of a method, each after its job's key, with the job's id; empty of none."""
+        parts = []
+        for job in self.of(method):
+            part = pd.read_parquet(job.folder / file)
+            for place, (axis, value) in enumerate(job.key.items()):
+                part.insert(place, axis, value)
+            parts.append(part.assign(job=job.id))
+        return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
     def check(self) -> None:
         """Check that every job's files are as they were recorded.
 

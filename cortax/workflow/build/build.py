@@ -18,7 +18,7 @@ from cortax.workflow.build.failures import note_failures
 from cortax.workflow.build.filing import file_build, shown_log
 from cortax.workflow.build.history import History
 from cortax.workflow.build.preview import measured_jobs, n_workers, plan_study
-from cortax.workflow.guarding.room import is_full, kept_room
+from cortax.workflow.guarding.room import KEPT, is_full, kept_room
 from cortax.workflow.guarding.server import is_idle
 from cortax.workflow.plan.costs import Costs
 from cortax.workflow.plan.jobspec import JobSpec
@@ -33,7 +33,6 @@ __all__ = ["Built", "build_studies", "build_study"]
 # How the caption of an entry begins whose build failed in part.
 INCOMPLETE = "INCOMPLETE"
 _N_STOPS = 25
-_KEPT = "results are as they were, and finished jobs are kept; make room and build again"
 
 
 def build_studies(
@@ -60,7 +59,7 @@ def build_studies(
         # What Exax's server and urd cannot write comes back as errors of theirs.
         if not is_full(root):
             raise
-        print(f"cortax: {root}: no space is left ({_first_line(error)}): {_KEPT}", file=sys.stderr)
+        print(f"cortax: {root}: no space is left ({_first_line(error)}): {KEPT}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         _stop_job(urd, root)

@@ -17,15 +17,16 @@ from pathlib import Path
 from cortax.errors import ProjectError
 from cortax.project import jobs_folder
 
-__all__ = ["FULL", "check_room", "is_full", "kept_room"]
+__all__ = ["FULL", "KEPT", "check_room", "is_full", "kept_room"]
 
 # Errors of a disk, a quota or a limit that is reached.
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE}
 # Exax's server and its processes hold some thirty; workers and libraries open more.
 _N_FILES = 256
 _FILE_SIZE = 16 << 20
+KEPT = "results are as they were, and finished jobs are kept; make room and build again"
 # What Exax writes of a build itself takes some kilobytes.
-_KEPT = 64 << 10
+_RESERVE = 64 << 10
 _NEEDED = 1 << 20
 
 
@@ -64,22 +65,19 @@ def kept_room(folder: Path) -> Iterator[None]:
     Raises ProjectError: there is none.
     """
     try:
-        with _file(folder, _KEPT):
+        with _file(folder, _RESERVE):
             yield
     except OSError as error:
         if error.errno not in FULL:
             raise
-        raise ProjectError(
-            f"{error.filename or folder}: {error.strerror}: results are as they were, and finished jobs are kept; "
-            "make room and build again"
-        ) from error
+        raise ProjectError(f"{error.filename or folder}: {error.strerror}: {KEPT}") from error
 
 
 def is_full(root: Path) -> bool:
     """Say whether nothing can be written in a project any more."""
     try:
         for folder in (root / ".cortax", jobs_folder(root)):
-            with _file(folder, 2 * _KEPT):  # more than what was kept, which is free by then
+            with _file(folder, 2 * _RESERVE):  # more than what was kept, which is free by then
                 pass
     except OSError as error:
         return error.errno in FULL

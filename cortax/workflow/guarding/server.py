@@ -93,21 +93,18 @@ def server_origin(root: Path) -> str:
     noted = _origin_file(root).read_text() if _origin_file(root).exists() else ""
     pid, _, origin = noted.partition(" ")
     if pid != str(server.pid):
+        origin = "of which nothing is known"
         with suppress(psutil.Error):
-            parent = server.handle.parent()
-            shell = f" by {parent.name()} (process {parent.pid})" if parent else ""
-            terminal = server.handle.terminal() or "no terminal"
-            begun = datetime.datetime.fromtimestamp(server.handle.create_time())
-            origin = f"started {begun:%Y-%m-%d %H:%M}{shell} in {server.folder}, {terminal}"
+            origin = _origin(server.handle, server.folder)
     return f"process {server.pid}, {origin}"
 
 
-def _origin() -> str:
-    """Say when, where and from which shell this process was started."""
-    parent = psutil.Process().parent()
+def _origin(process: psutil.Process, folder: Path) -> str:
+    """Say when, where and from which shell a process was started."""
+    parent = process.parent()
     shell = f"{parent.name()} (process {parent.pid})" if parent else "no shell"
-    terminal = psutil.Process().terminal() or "no terminal"
-    return f"started {datetime.datetime.now():%Y-%m-%d %H:%M} from {shell} in {Path.cwd()}, {terminal}"
+    begun = datetime.datetime.fromtimestamp(process.create_time())
+    return f"started {begun:%Y-%m-%d %H:%M} from {shell} in {folder}, {process.terminal() or 'no terminal'}"
 
 
 def _origin_file(root: Path) -> Path:
@@ -131,7 +128,7 @@ def _start(root: Path, patience: float, idle: float | None) -> None:
     # At once: even if this process is killed now, `cortax down` finds the server.
     pid_file = root / ".cortax" / "server.pid"
     pid_file.write_text(str(server.pid))
-    _origin_file(root).write_text(f"{server.pid} {_origin()}")
+    _origin_file(root).write_text(f"{server.pid} {_origin(psutil.Process(), Path.cwd())}")
     deadline = time.monotonic() + patience
     while time.monotonic() < deadline and server.poll() is None:
         # The socket answers before the workdirs have been read, which is where a start can still fail.

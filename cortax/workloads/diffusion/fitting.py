@@ -8,14 +8,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from cortax.payload import open_sealed, seal
 from cortax.provenance import outputs
 from cortax.store import build, pack, split, unpack
 from cortax.workflow.task import Unit
-from cortax.workloads.diffusion.models.fit import Fit
+from cortax.workloads.diffusion.models.fit import Fit, join
 from cortax.workloads.diffusion.models.making import Model, make_model
 from cortax.workloads.diffusion.models.response import Response
 from cortax.workloads.diffusion.responding import open_response
@@ -95,8 +94,7 @@ class FitTask:
         Raises ProjectError: a value is not what a worker sealed for these voxels.
         """
         keys = [_key(*run) for run in self._runs()]
-        parts = [unpack(open_sealed(key, values[key]))[0] for key in keys]
-        return build(Fit, {name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
+        return join([build(Fit, unpack(open_sealed(key, values[key]))[0]) for key in keys])
 
 
 def _key(start: int, stop: int) -> str:

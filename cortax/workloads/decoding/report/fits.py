@@ -24,7 +24,7 @@ MANY = 0.2
 
 def section(material: Material) -> PageSection | None:
     """Return the section of choices."""
-    table = material.table("decode", "choices.parquet")
+    table = material.made.table("decode", "choices.parquet")
     if table.empty:
         return None
     blocks: list[Block] = [Warned(text) for text in _warnings(table, material)]
@@ -51,7 +51,7 @@ def _warnings(table: pd.DataFrame, material: Material) -> list[str]:
         empty[f"{job.key['features']}, {job.key['decoder']}"] += int(open_decoded(job.folder).n_empty.sum())
     found += [
         f"{pair}: in {n} training sets, of all subjects, bins and folds, no column was selected; they predict their "
-        "most frequent class"
+        "most frequent class, or their mean label"
         for pair, n in empty.items()
         if n
     ]

@@ -49,14 +49,6 @@ class Material:
         self.made = made
         self.montage = montage
 
-    def table(self, method: str, file: str) -> pd.DataFrame:
-        """Return the tables of all jobs of a method, each with its job's key and id."""
-        parts = [
-            pd.read_parquet(job.folder / file).assign(**job.key, job=job.id)
-            for job in self.made.of(method)
-        ]  # fmt: skip
-        return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
-
     @functools.cached_property
     def maps(self) -> list[TestedMap]:
         """All maps, phase by phase."""

@@ -85,12 +85,12 @@ def _labels(labels: Sequence[str], *, continuous: bool) -> str:
 
 
 def _group_table(material: Material) -> pd.DataFrame:
-    table = material.table("decoding_group", "group.parquet")
+    table = material.made.table("decoding_group", "group.parquet")
     return table.drop(columns=["job", "trained"]) if len(table) else table
 
 
 def _scores(material: Material) -> Block:
-    table = material.table("decoding_group", "scores.parquet").drop(columns="trained")
+    table = material.made.table("decoding_group", "scores.parquet").drop(columns="trained")
     filters = tuple(name for name in ("phase", "features", "decoder") if table[name].nunique() > 1)
     return Sheet(
         "scores", "Scores of every subject, each tested alone by permuted labels", table, filters, {"p": "job"}

@@ -12,7 +12,7 @@ import numpy as np
 from cortax.errors import StudyError
 from cortax.learning.arrays import Bools, Floats
 
-__all__ = ["Gradients", "check_model", "design_matrix", "n_harmonics", "shell_mask", "shells"]
+__all__ = ["Gradients", "check_model", "design_matrix", "n_harmonics", "shell_mask", "shell_of_each", "shells"]
 
 # b-values that differ by no more, in s/mm2, from the next are of one shell: scanners report 985 and 1005 for 1000.
 SAME_SHELL = 100.0
@@ -69,13 +69,19 @@ def shells(gradients: Gradients) -> list[float]:
     return [float(part.mean()) for part in parts if len(part)]
 
 
+def shell_of_each(gradients: Gradients) -> Floats:
+    """Return the mean b-value of the shell of every measurement, 0 of an unweighted one: (g,), s/mm2."""
+    means = np.array([0.0, *shells(gradients)])
+    nearest = 1 + np.abs(gradients.bvals[:, None] - means[1:]).argmin(axis=1) if len(means) > 1 else 0
+    return np.asarray(means[np.where(gradients.is_b0, 0, nearest)])
+
+
 def shell_mask(gradients: Gradients, shell: float | None) -> Bools:
     """Return which measurements belong to the shell nearest to a b-value, or are unweighted; all if it is None."""
     if shell is None:
         return np.ones(len(gradients.bvals), dtype=bool)
     means = np.array(shells(gradients))
-    nearest = np.abs(gradients.bvals[:, None] - means).argmin(axis=1)
-    return np.asarray(gradients.is_b0 | (nearest == np.abs(means - shell).argmin()))
+    return np.asarray(gradients.is_b0 | (shell_of_each(gradients) == means[np.abs(means - shell).argmin()]))
 
 
 def n_harmonics(sh_order: int) -> int:

@@ -7,7 +7,7 @@ import pandas as pd
 
 from cortax.report.blocks import Block, Choice, Figure, PageSection, Sheet, Text
 from cortax.report.figures import as_svg, marks_of, new_figure, put_legend
-from cortax.workloads.diffusion.models.gradients import Gradients, shells
+from cortax.workloads.diffusion.models.gradients import shell_of_each
 from cortax.workloads.diffusion.report.material import Material
 
 __all__ = ["section"]
@@ -15,7 +15,7 @@ __all__ = ["section"]
 
 def section(material: Material) -> PageSection | None:
     """Return the section."""
-    table = material.table("diffusion_fit", "residuals.parquet")
+    table = material.made.table("diffusion_fit", "residuals.parquet")
     if not len(table):
         return None
     table = table.assign(shell=_shells(material, table))
@@ -33,10 +33,7 @@ def _shells(material: Material, table: pd.DataFrame) -> np.ndarray:
     """The mean b-value of each row's shell; 0 of a b0."""
     found = np.zeros(len(table))
     for name, rows in table.groupby("volume").indices.items():
-        gradients: Gradients = material.volumes[str(name)].gradients
-        means, b = np.array(shells(gradients)), table["b"].to_numpy()[rows]
-        nearest = means[np.abs(b[:, None] - means).argmin(axis=1)]
-        found[rows] = np.where(b <= gradients.b0_threshold, 0.0, nearest)
+        found[rows] = shell_of_each(material.volumes[str(name)].gradients)[table["gradient"].to_numpy()[rows] - 1]
     return found
 
 

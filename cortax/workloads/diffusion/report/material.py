@@ -10,7 +10,6 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from cortax.report.page import MadeJob, StudyJobs
 from cortax.workloads.diffusion.names import map_files
@@ -42,16 +41,6 @@ class Material:
 
     def __init__(self, made: StudyJobs) -> None:
         self.made = made
-
-    def table(self, method: str, file: str) -> pd.DataFrame:
-        """Return the tables of all jobs of a method, each after its job's key, with the job's id."""
-        parts = []
-        for job in self.made.of(method):
-            part = pd.read_parquet(job.folder / file)
-            for place, (axis, value) in enumerate(job.key.items()):
-                part.insert(place, axis, value)
-            parts.append(part.assign(job=job.id))
-        return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
     @functools.cached_property
     def volumes(self) -> dict[str, Volume]:

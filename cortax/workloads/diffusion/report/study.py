@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from cortax.report.blocks import Block, PageSection, Sheet, Warned
-from cortax.workloads.diffusion.models.gradients import shells
+from cortax.workloads.diffusion.models.fit import Status
+from cortax.workloads.diffusion.models.gradients import shell_of_each
 from cortax.workloads.diffusion.report.material import Material
 
 __all__ = ["section"]
@@ -17,9 +18,9 @@ def section(material: Material) -> PageSection | None:
     if not material.volumes:
         return None
     blocks: list[Block] = [_volumes(material)]
-    status = material.table("diffusion_fit", "status.parquet")
+    status = material.made.table("diffusion_fit", "status.parquet")
     if len(status):
-        lost = status[status["meaning"].str.startswith("not fitted")]
+        lost = status[[not Status[name.upper()].has_parameters for name in status["status"]]]
         if len(lost):
             n_lost, n_all = int(lost["n_voxels"].sum()), int(status["n_voxels"].sum())
             blocks.append(
@@ -30,7 +31,7 @@ def section(material: Material) -> PageSection | None:
         blocks.append(
             Sheet("status", "What became of every voxel", status, ("model", "volume", "status"), {"status": "job"})
         )
-    maps = material.table("diffusion_maps", "maps.parquet")
+    maps = material.made.table("diffusion_maps", "maps.parquet")
     if len(maps):
         filters = tuple(name for name in ("model", "volume", "map") if maps[name].nunique() > 1)
         blocks.append(Sheet("maps-in-numbers", "Every map in numbers", _readable(maps), filters, {"map": "job"}))
@@ -51,9 +52,7 @@ def _volumes(material: Material) -> Block:
     for job in material.made.of("diffusion_volume"):
         volume = material.volumes[job.key["volume"]]
         gradients = volume.gradients
-        weighted = gradients.bvals[~gradients.is_b0]
-        means = np.array(shells(gradients))
-        counts = np.bincount(np.abs(weighted[:, None] - means).argmin(axis=1), minlength=len(means))
+        means, counts = np.unique(shell_of_each(gradients)[~gradients.is_b0], return_counts=True)
         rows.append(
             {
                 "volume": job.key["volume"],
