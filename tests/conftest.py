@@ -16,5 +16,4 @@ settings.load_profile("cortax")
 @pytest.fixture(autouse=True)
 def _nothing_is_watched(monkeypatch):
     """Once `methods` is imported, a process notes what own code reads: here tests, which are no part of a job."""
-    if reads._watch.root:  # empty until something is watched for the first time
-        monkeypatch.setattr(reads._watch, "root", "/nowhere/")
+    monkeypatch.setattr(reads._watch, "root", "")

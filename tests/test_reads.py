@@ -221,3 +221,8 @@ def test_a_variable_that_workers_have_otherwise_stops_the_job(project, tmp_path,
     module.ask("get")
     with pytest.raises(ProjectError, match=r"\$LAB_K: changed while the job ran that reads it, or workers have others"):
         reads.noted()
+
+
+def test_where_no_project_is_watched_no_file_is_own_code():
+    assert reads._watch.root == ""
+    assert reads._own(__file__) == ""

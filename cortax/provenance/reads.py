@@ -60,6 +60,7 @@ class _Watch:
     seen: dict[str, set[str]] = field(default_factory=dict)  # path in the project, or variable -> digests
     stamps: set[tuple[str, object]] = field(default_factory=set)
     assigned: set[str] = field(default_factory=set)  # variables that this process has set itself
+    listens: bool = False  # hooks of Python cannot be taken off again
     sink: Path | None = None
 
 
@@ -69,7 +70,8 @@ _inside = threading.local()
 
 def watch(root: Path) -> None:
     """Note from now on what own code of a project reads in this process, and in its forks."""
-    if not _watch.root:
+    if not _watch.listens:
+        _watch.listens = True
         sys.addaudithook(_hear)
         _watch_variables()
     _watch.root = f"{root.resolve()}/"
@@ -221,7 +223,12 @@ def _is_read(mode: str | None, flags: int) -> bool:
 def _own(name: str) -> str:
     """Return the path in the project of what belongs to its own code, or may be read by it; else nothing."""
     root = _watch.root
-    if not name.startswith(root) or (inside := name[len(root) :]).startswith(_OTHERS) or "/site-packages/" in inside:
+    if (
+        not root
+        or not name.startswith(root)
+        or (inside := name[len(root) :]).startswith(_OTHERS)
+        or "/site-packages/" in inside
+    ):
         return ""
     return f"./{inside}" if inside.startswith(_VARIABLE) else inside
 
