@@ -1,0 +1,1 @@
+"""Many small problems at once: numbers of one problem in a lane of the processor's vectors, in a fixed order."""

@@ -1,0 +1,1 @@
+"""Sequences: many small recurrent networks trained side by side."""
