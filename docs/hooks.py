@@ -37,6 +37,7 @@ from cortax.workloads.bench.study import BenchStudy
 from cortax.workloads.decoding.study import DecodingStudy
 from cortax.workloads.network.study import NetworkStudy
 from cortax.workloads.regions.study.study import RegionsStudy
+from cortax.workloads.sequences.study import SequencesStudy
 
 MEANINGS = Path(__file__).with_name("study_keys.toml")
 _DIRECTIVE = re.compile(r"^<!-- ([a-z-]+)(?:: (\S+))? -->$", re.M)
@@ -60,6 +61,7 @@ def study_models() -> dict[str, type[BaseModel]]:
     visit("", RegionsStudy)
     visit("network", NetworkStudy)
     visit("decoding", DecodingStudy)
+    visit("sequences", SequencesStudy)
     visit("bench", BenchStudy)
     return found
 

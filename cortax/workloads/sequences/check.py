@@ -1,0 +1,43 @@
+"""Whether a study of sequences can work: every table is there, and has what the study says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cortax.errors import InputError
+from cortax.workloads.sequences.dataset import Dataset
+from cortax.workloads.sequences.plan import dataset_options, site_file, site_options
+from cortax.workloads.sequences.reading import Series, TargetColumn, read_series
+from cortax.workloads.sequences.study import SequencesStudy
+
+__all__ = ["check_sequences", "read_site"]
+
+
+def read_site(root: Path, options: dict[str, Any]) -> Series:
+    """Read the table of a site as the options of a `site` job say; raises InputError as `read_series`."""
+    targets = [TargetColumn(target["column"], target["transform"]) for target in options["targets"]]
+    return read_series(
+        root / options["file"], time=options["time"], inputs=options["inputs"], targets=targets, fill=options["fill"]
+    )
+
+
+def check_sequences(study: SequencesStudy, root: Path) -> None:
+    """Read every table, and lay out every period.
+
+    Raises
+    ------
+    InputError
+        A table is missing or not as the study says, see `read_series` and `Dataset`.
+    """
+    missing = [
+        root / site_file(study, site) for site in study.sites.names if not (root / site_file(study, site)).is_file()
+    ]
+    if missing:
+        raise InputError(f"{missing[0]}: missing file, and so are {len(missing) - 1} more of sites.files")
+    for site in study.sites.names:
+        dataset = Dataset(read_site(root, site_options(study, site)), dataset_options(study, site, "train"))
+        for name, days in study.sites.periods.items():
+            dataset.period(name, days, np.float32)
