@@ -12,6 +12,7 @@ import sys
 import types
 import typing
 from collections.abc import Callable, Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +123,7 @@ def _type(annotation: Any) -> str:
         return "section"
     if annotation is Patterns:
         return "list of text"
-    names = {str: "text", int: "whole number", float: "number", bool: "true or false", Any: "anything"}
+    names = {str: "text", int: "whole number", float: "number", bool: "true or false", Any: "anything", date: "date"}
     return names[annotation]
 
 
