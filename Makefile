@@ -8,7 +8,7 @@ PIP = $(BIN)/python -m pip --disable-pip-version-check --no-input
 
 build: $(VENV)/.installed
 	$(BIN)/cortax data
-	$(BIN)/cortax build demo ds000174 grn bci eeg_group rivers
+	$(BIN)/cortax build demo ds000174 grn bci eeg_group diffusion diffusion_simulated rivers
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
@@ -56,10 +56,10 @@ lock:
 	uv pip compile --universal --python-version 3.10 --generate-hashes --no-annotate \
 		--custom-compile-command "make lock" --extra build pyproject.toml -o requirements.lock
 	uv pip compile --universal --python-version 3.10 --generate-hashes --no-annotate \
-		--custom-compile-command "make lock" --extra build --extra dev --extra docs --extra eeg --extra expression -c requirements.lock pyproject.toml \
+		--custom-compile-command "make lock" --extra build --extra dev --extra diffusion --extra docs --extra eeg --extra expression -c requirements.lock pyproject.toml \
 		-o requirements-dev.lock
 	uv pip compile --universal --python-version 3.10 --generate-hashes --no-annotate \
-		--custom-compile-command "make lock" --extra build --extra dev --extra docs --extra eeg --extra expression --extra ray --extra dask --extra slurm \
+		--custom-compile-command "make lock" --extra build --extra dev --extra diffusion --extra docs --extra eeg --extra expression --extra ray --extra dask --extra slurm \
 		-c requirements-dev.lock pyproject.toml -o requirements-cluster.lock
 
 $(VENV)/bin/python:

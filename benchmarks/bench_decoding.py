@@ -3,11 +3,13 @@
 `speed`: one simulated subject of 31 channels, 42 frequencies x 5 points and three classes; fits, maps, permutations and
 wavelets, each beside the loop that a user would write with MNE and scikit-learn, on some of the bins (`--bins`). Every
 vote is compared. `changes`: a group of `--subjects` through the library, subject by subject: CPU seconds of the first
-run, and of another smoothing, another metric and one subject more. `level`: how often tests of noise reject at 5 %.
+run, and of another smoothing, another metric and one subject more. `level`: how often tests of noise reject at 5 %;
+`signs`: the same of flipped signs alone, for more nulls, without decoders.
 """
 
 import argparse
 import time
+from collections import Counter
 
 import numpy as np
 from sklearn.feature_selection import SelectFpr, f_classif
@@ -24,9 +26,9 @@ from cortax.workloads.decoding.features import FeatureOptions, make_transform
 from cortax.workloads.decoding.folds import class_codes, trial_folds
 from cortax.workloads.decoding.generalising import GeneraliseTask
 from cortax.workloads.decoding.inference import group_test, subject_test
-from cortax.workloads.decoding.linear import vote, warm_up
+from cortax.workloads.decoding.linear import warm_up
 from cortax.workloads.decoding.scoring import NullOptions, subject_maps
-from cortax.workloads.decoding.simulate import GroupShape, simulate_phase
+from cortax.workloads.decoding.simulate import CLASSES, GroupShape, simulate_phase
 from cortax.workloads.decoding.store import Votes
 
 PENALTIES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
@@ -56,14 +58,14 @@ def features_of(phase, options):
 
 
 def generalise(fits, trained, tested, labels, other, folds):
-    """Votes of all bins on all bins of another phase."""
+    """Votes of all bins on all bins of a phase; in the one trained in, of the fold that tests a trial."""
     y, classes = class_codes(labels)
     arrays = [np.array([getattr(fit, name) for fit in fits]) for name in ("weights", "intercepts", "chosen")]
-    task = GeneraliseTask(arrays[0], arrays[1], tested, trained, y, arrays[2], folds, SVM, False)
+    task = GeneraliseTask(arrays[0], arrays[1], tested, trained, y, arrays[2], folds, SVM, tested is trained)
     parts = [unpack(task.do(bin_)[0][16:])[0] for bin_ in range(len(fits))]
     about = Described(tuple(other), (), ("E",), ("x",), 1, tuple(range(len(tested))))
     votes, decisions = (np.array([part[name] for part in parts]) for name in ("votes", "decisions"))
-    return Votes(votes, decisions, folds.n_outer, tuple(classes), about)
+    return Votes(votes, decisions, 1 if task.same else folds.n_outer, tuple(classes), about)
 
 
 def speed(n_bins):
@@ -184,60 +186,112 @@ def changes(n_subjects):
     print("last steps under 5 s: " + ("met" if wanted[1] else "not met"))
 
 
-def level(n_studies, n_subjects=8):
-    """Noise: subjects with nothing to find, decoded and tested; each test at 5 %, cross-phase and within."""
+def level(n_studies, first=0, n_classes=3, n_trials=24, n_subjects=8):
+    """Noise: subjects with nothing to find, decoded and tested at 5 %, in another phase and in the one trained in.
+
+    Scores of few trials have few values, so that a test whose p counts every tie against what was observed rejects
+    less often than it may; with ties broken at random, by the same nulls, an exact test rejects at 5 %.
+    """
     warm_up("svm")
-    shape = GroupShape(n_trials=24, n_channels=4, rate=20.0, strength=0.0)
-    options = FeatureOptions("amplitude", 3, None, 2)
-    search = DecoderOptions("svm", (1e-2,), None, "accuracy", False, None, 0)
+    shape = GroupShape(n_trials=n_trials * 3 // n_classes, n_channels=4, rate=20.0, strength=0.0)
     statistics = NullOptions("balanced_accuracy", 0.0, 100, "within-groups", 0)
-    rejected = {"labels": 0, "signs": 0, "clusters by labels": 0, "clusters by signs": 0, "one subject": 0}
-    for study in range(n_studies):
-        maps = [_noise_maps(shape, options, search, statistics, study, n) for n in range(n_subjects)]
-        observed, permuted = np.array([m.observed for m in maps]), np.array([m.permuted for m in maps])
-        test = group_test(
-            {"a": observed}, {"a": permuted}, nulls=["labels", "signs"], alpha=0.05, n_draws=400, seed=study
-        )
-        for null, found in test.tests.items():
-            rejected[null] += found["a"].p.min() <= 0.05
-            rejected[f"clusters by {null}"] += found["a"].cluster_p.min(initial=1.0) <= 0.05
-        rejected["one subject"] += subject_test({"a": observed[0]}, {"a": permuted[0]})["a"].p.min() <= 0.05
+    rejected = Counter()
+    for study in range(first, first + n_studies):
+        of_subjects = [_noise_votes(shape, n_classes, study, number) for number in range(n_subjects)]
+        random = np.random.default_rng([study, 1])
+        for phase in of_subjects[0]:
+            maps = [subject_maps(*votes[phase], statistics, f"{study}-{n}") for n, votes in enumerate(of_subjects)]
+            for test, p in _p_values(maps, study, random).items():
+                rejected[phase, test] += np.array(p) <= 0.05
+    error = 2 * np.sqrt(0.05 * 0.95 / n_studies)
     rows = [
-        (name, f"{n / n_studies:.1%}", f"{2 * np.sqrt(0.05 * 0.95 / n_studies):.1%}") for name, n in rejected.items()
+        (f"{phase}, {test}", *(f"{n / n_studies:.1%}" for n in counts)) for (phase, test), counts in rejected.items()
     ]
-    print_table((f"test, {n_studies} nulls", "rejected at 5 %", "two standard errors"), rows)
+    print_table(
+        (f"phase and test, {n_studies} nulls, +- {error:.1%}", "rejected at 5 %", "ties broken at random"), rows
+    )
 
 
-def _noise_maps(shape, options, search, statistics, study, number):
+def signs(n_studies, n_subjects=8):
+    """Scores without decoders, binomial around chance: what few values and their skew do to flipped signs."""
+    rows = []
+    for n_classes in (2, 3):
+        for n_trials in (24, 96, 384):
+            random, rejected = np.random.default_rng(0), np.zeros(2)
+            for study in range(n_studies):
+                maps = random.binomial(n_trials, 1 / n_classes, (n_subjects, 3, 3)) / n_trials - 1 / n_classes
+                test = group_test({"a": maps}, {}, nulls=["signs"], alpha=0.05, n_draws=1, seed=study)
+                found = test.tests["signs"]["a"]
+                rejected += np.array([found.p.min(), _broken(found.largest, test.t["a"].max(), 0, random)]) <= 0.05
+            rows.append((f"1 / {n_classes}", str(n_trials), *(f"{n / n_studies:.1%}" for n in rejected)))
+    error = 2 * np.sqrt(0.05 * 0.95 / n_studies)
+    print_table(
+        (f"chance, {n_studies} nulls, +- {error:.1%}", "trials", "rejected at 5 %", "ties broken at random"), rows
+    )
+
+
+def _p_values(maps, seed, random):
+    """p of every test of a phase, and p with ties broken at random."""
+    observed, permuted = np.array([m.observed for m in maps]), np.array([m.permuted for m in maps])
+    nulls = ["labels", "signs"]
+    test = group_test({"a": observed}, {"a": permuted}, nulls=nulls, alpha=0.05, n_draws=400, seed=seed)
+    one = subject_test({"a": observed[0]}, {"a": permuted[0]})["a"]
+    found = {null: (test.tests[null]["a"], test.t["a"].max(), null == "labels") for null in nulls}
+    found["one subject"] = (one, observed[0].max(), True)
+    p = {name: (of.p.min(), _broken(of.largest, peak, added, random)) for name, (of, peak, added) in found.items()}
+    return p | {f"clusters by {null}": (test.tests[null]["a"].cluster_p.min(initial=1.0),) * 2 for null in nulls}
+
+
+def _broken(null, value, added, random):
+    """p where those of the null that are equal to the observed value are put before or after it at random."""
+    equal = np.isclose(null, value, rtol=1e-9, atol=0)
+    ties = equal.sum() + added  # all flips have the observed one among them
+    return ((null > value)[~equal].sum() + random.uniform() * ties) / (len(null) + added)
+
+
+def _noise_votes(shape, n_classes, study, number):
+    """Votes and labels of somebody in whom there is nothing to find, in both phases."""
     subject = f"study-{study}-sub-{number}"
     phases = {name: simulate_phase(shape, subject, name) for name in ("encoding", "retrieval")}
+    for phase in phases.values():
+        kept = np.isin(phase["labels"], CLASSES[:n_classes])
+        phase |= {"data": phase["data"][kept], "labels": phase["labels"][kept]}
+    options = FeatureOptions("amplitude", 3, None, 2)
+    search = DecoderOptions("svm", (1e-2,), None, "accuracy", False, None, 0)
     transform = make_transform(options, times=phases["encoding"]["times"], rate=shape.rate, where="features")
     made = {name: np.stack([transform(t.astype(np.float64)) for t in p["data"]], axis=1) for name, p in phases.items()}
-    y, classes = class_codes(phases["encoding"]["labels"])
-    folds = trial_folds(tuple(phases["encoding"]["labels"]), (), n_outer=4, n_inner=2, seed=study, subject=subject)
+    labels = {name: tuple(phase["labels"]) for name, phase in phases.items()}
+    y, _ = class_codes(labels["encoding"])
+    folds = trial_folds(labels["encoding"], (), n_outer=4, n_inner=2, seed=study, subject=subject)
     fits = [fit_bin(X.astype(np.float64), y, folds, search) for X in made["encoding"]]
-    votes, decisions = [], []
-    for fit in fits:
-        D = np.einsum("bnp,pfo->bnfo", made["retrieval"].astype(np.float64), fit.weights) + fit.intercepts
-        votes.append((vote(D)[..., None] == np.arange(3)).sum(axis=2))
-        decisions.append(D.mean(axis=2))
-    other = tuple(phases["retrieval"]["labels"])
-    about = Described(other, (), ("E",), ("x",), 1, (0.0, 1.0, 2.0))
-    kept = Votes(np.array(votes, np.uint16), np.array(decisions, np.float32), 4, tuple(classes), about)
-    return subject_maps(kept, class_codes(other)[0], statistics, subject)
+    return {
+        called: (
+            generalise(fits, made["encoding"], made[name], labels["encoding"], labels[name], folds),
+            class_codes(labels[name])[0],
+        )
+        for called, name in (("another phase", "retrieval"), ("the phase trained in", "encoding"))
+    }
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("part", choices=("speed", "changes", "level"))
+    parser.add_argument("part", choices=("speed", "changes", "level", "signs"))
     parser.add_argument("--bins", type=int, default=5)
     parser.add_argument("--subjects", type=int, default=18)
     parser.add_argument("--studies", type=int, default=500)
+    parser.add_argument("--classes", type=int, choices=(2, 3), default=3)
+    parser.add_argument("--trials", type=int, default=24, help="of each phase of noise")
+    parser.add_argument("--first", type=int, default=0, help="number of the first study of noise")
     parser.add_argument("--threads", type=int, default=1, help="of BLAS, for both")
     asked = parser.parse_args()
-    parts = {"speed": lambda: speed(asked.bins), "changes": lambda: changes(asked.subjects)}
+    parts = {
+        "speed": lambda: speed(asked.bins),
+        "changes": lambda: changes(asked.subjects),
+        "level": lambda: level(asked.studies, asked.first, asked.classes, asked.trials),
+        "signs": lambda: signs(asked.studies),
+    }
     with threadpool_limits(asked.threads):
-        (parts | {"level": lambda: level(asked.studies)})[asked.part]()
+        parts[asked.part]()
 
 
 if __name__ == "__main__":

@@ -36,6 +36,7 @@ from cortax.study.patterns import Patterns
 from cortax.workflow.work.settings import Settings
 from cortax.workloads.bench.study import BenchStudy
 from cortax.workloads.decoding.study import DecodingStudy
+from cortax.workloads.diffusion.study import DiffusionStudy
 from cortax.workloads.network.study import NetworkStudy
 from cortax.workloads.regions.study.study import RegionsStudy
 from cortax.workloads.sequences.study import SequencesStudy
@@ -62,6 +63,7 @@ def study_models() -> dict[str, type[BaseModel]]:
     visit("", RegionsStudy)
     visit("network", NetworkStudy)
     visit("decoding", DecodingStudy)
+    visit("diffusion", DiffusionStudy)
     visit("sequences", SequencesStudy)
     visit("bench", BenchStudy)
     return found

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-from sklearn.feature_selection import SelectFpr, f_classif
-from sklearn.linear_model import LogisticRegression
+from sklearn.feature_selection import SelectFpr, f_classif, f_regression
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV, PredefinedSplit
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -54,6 +54,21 @@ def folds_of(y, n_outer=4, n_inner=3, groups=()):
     return trial_folds([f"c{label}" for label in y], groups, n_outer=n_outer, n_inner=n_inner, seed=1, subject="s1")
 
 
+RIDGE = replace(SVM, kind="ridge", configs=(1e-2, 1.0, 100.0, 1e4), scoring="r2")
+
+
+def made_continuous(n_trials=48, n_columns=80, seed=0):
+    X, _ = made(2, n_trials, n_columns, effect=0.0, seed=seed)
+    X = X - X.mean(axis=0)
+    noise = np.random.default_rng([seed, 1]).normal(size=n_trials)
+    return X, 500.0 + 30.0 * (X[:, 0] + 1e-3 * X[:, 1] - X[:, 3] + 0.7 * noise)
+
+
+def continuous_folds(y, groups=()):
+    options = {"n_outer": 4, "n_inner": 3, "seed": 1, "subject": "s1"}
+    return trial_folds([repr(float(label)) for label in y], groups, continuous=True, **options)
+
+
 def decisions(fit: BinFit, X):
     return np.einsum("np,pfo->fno", X, fit.weights) + fit.intercepts[:, None]
 
@@ -75,6 +90,73 @@ def test_choices_votes_and_decisions_are_those_of_the_plain_loop(kind, n_classes
         model, _ = refit(X[rows], y[rows], options, options.configs[config])
         assert np.array_equal(vote(found), model.predict(new))
         assert np.allclose(found, decision_values(model, new, n_classes), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("select", "n_columns"), [(0.05, 80), (None, 80), (0.5, 6), (None, 6)])
+def test_ridge_is_a_grid_search_over_scikit_learns_pipeline(select, n_columns):
+    X, y = made_continuous(n_columns=n_columns)
+    folds = continuous_folds(y)
+    options = replace(RIDGE, select=select)
+    fast, plain = fit_bin(X, y, folds, options), fit_bin_plainly(X, y, folds, options)
+    assert np.array_equal(fast.chosen, plain.chosen)
+    assert np.array_equal(fast.n_selected, plain.n_selected)
+    assert np.allclose(fast.scores, plain.scores, rtol=0, atol=1e-8)
+    new = made_continuous(n_columns=n_columns, seed=5)[0]
+    predicted = decisions(fast, new)[..., 0]
+    tests = [SelectFpr(f_regression, alpha=select)] if select else []
+    for outer, test in enumerate(folds.test):
+        place = folds.valid[outer].argmax(axis=0)[~test]
+        grid = {"ridge__alpha": list(RIDGE.configs)}
+        pipe = make_pipeline(*tests, StandardScaler(), Ridge())
+        search = GridSearchCV(pipe, grid, cv=PredefinedSplit(place)).fit(X[~test], y[~test])
+        found = np.array([search.cv_results_[f"split{inner}_test_score"] for inner in range(3)])
+        assert np.allclose(found, fast.scores[outer], rtol=0, atol=1e-8)
+        assert fast.chosen[outer] == search.best_index_
+        assert np.allclose(search.predict(new), predicted[outer], rtol=1e-8)
+    assert len(set(fast.scores.mean(axis=(0, 1)).round(6))) == len(RIDGE.configs)
+
+
+@given(seed=st.integers(0, 1000), alpha=st.sampled_from([0.05, 0.5]))
+@settings(deadline=None, max_examples=15)
+def test_selection_for_continuous_labels_is_that_of_scikit_learn(seed, alpha):
+    X, y = made_continuous(36, 40, seed)
+    X[:, 7] = 3.0
+    sets = np.random.default_rng(seed).random((5, 36)) < 0.8
+    found = set_statistics(X, y, sets, alpha)
+    for rows, keep in zip(sets, found.keep, strict=True):
+        varies = np.ptp(X[rows], axis=0) > 0
+        expected = varies.copy()
+        expected[varies] = f_regression(X[rows][:, varies], y[rows])[1] < alpha
+        assert np.array_equal(keep, expected)
+
+
+def test_continuous_labels_of_tested_trials_change_nothing_and_without_columns_the_mean_is_predicted():
+    X, y = made_continuous()
+    folds = continuous_folds(y)
+    before = fit_bin(X, y, folds, RIDGE)
+    for outer, test in enumerate(folds.test):
+        altered, labels = X.copy(), y.copy()
+        altered[test], labels[test] = 1e3, -1e6
+        after = fit_bin(altered, labels, folds, RIDGE)
+        assert np.allclose(after.scores[outer], before.scores[outer], rtol=0, atol=1e-10)
+        assert np.allclose(after.weights[:, outer], before.weights[:, outer], rtol=1e-8, atol=1e-12)
+    nothing = replace(RIDGE, select=1e-30)
+    fast, plain = fit_bin(X, y, folds, nothing), fit_bin_plainly(X, y, folds, nothing)
+    assert fast.n_empty == plain.n_empty == 16
+    assert np.allclose(fast.scores, plain.scores, rtol=0, atol=1e-12)
+    means = [y[~test].mean() for test in folds.test]
+    assert np.allclose(decisions(fast, X)[..., 0], np.array(means)[:, None])
+
+
+def test_folds_of_continuous_labels():
+    _, y = made_continuous()
+    folds = continuous_folds(y)
+    assert np.array_equal(folds.test.sum(axis=0), np.ones(48))
+    grouped = continuous_folds(y, [f"run {number // 4}" for number in range(48)])
+    for test in grouped.test:
+        assert (test.reshape(-1, 4).all(axis=1) == test.reshape(-1, 4).any(axis=1)).all()
+    with pytest.raises(FoldError, match=r"subject 's1': there are 3 trials: too few for search.n_outer = 4"):
+        continuous_folds(y[:3])
 
 
 def test_the_plain_loop_is_a_grid_search_over_a_pipeline():

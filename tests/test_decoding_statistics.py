@@ -8,13 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from scipy.ndimage import gaussian_filter
-from sklearn.metrics import accuracy_score, balanced_accuracy_score, roc_auc_score
+from sklearn.feature_selection import r_regression
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, r2_score, roc_auc_score
 
 from cortax.errors import StudyError
+from cortax.learning import formulas
 from cortax.workloads.decoding import inference
 from cortax.workloads.decoding.described import Described
 from cortax.workloads.decoding.inference import cluster_sums, flip_signs, group_test, subject_test, t_values
-from cortax.workloads.decoding.scoring import NullOptions, contributions, score_maps, subject_maps
+from cortax.workloads.decoding.scoring import NullOptions, contributions, label_shares, score_maps, subject_maps
 from cortax.workloads.decoding.store import Votes
 
 OPTIONS = NullOptions("balanced_accuracy", 0.0, 40, "within-groups", 3)
@@ -70,6 +72,45 @@ def test_a_recount_is_the_score_of_the_permuted_labels(seed, metric):
         # Scored anew: what each label contributes is worked out from the permuted labels themselves.
         again = score_maps(contributions(votes, labels, metric), one_hot(labels, 3)[None])[0]
         assert np.allclose(again, expected, rtol=0, atol=1e-14)
+
+
+def made_predictions(n_trials=30, n_bins=3, groups=(), seed=0):
+    """Predictions of continuous labels, of which the first bin's are constant."""
+    rng = np.random.default_rng(seed)
+    y = 500 + 30 * rng.normal(size=n_trials)
+    predicted = 0.8 * y + 100 + 10 * rng.normal(size=(n_bins, n_bins, n_trials))
+    predicted[0, 0] = 512.3
+    about = Described(tuple(map(repr, y.tolist())), groups, ("Fz",), ("amplitude",), 1, tuple(range(n_bins)))
+    return Votes(np.empty((n_bins, n_bins, n_trials, 0), np.uint16), predicted[..., None], 5, (), about), y
+
+
+@pytest.mark.parametrize("metric", ["pearson_r", "r2"])
+def test_maps_of_continuous_labels_are_the_scores_of_regions_whatever_the_labels(metric):
+    votes, y = made_predictions()
+    formula, everybody = getattr(formulas, metric), formulas.Resamples(np.ones((1, 30)))
+    parts = contributions(votes, y, metric)
+    permuted = np.array([np.random.default_rng(k).permutation(y) for k in range(5)])
+    found = score_maps(parts, np.array([label_shares(labels, 0) for labels in [y, *permuted]]))
+    for labels, scores in zip([y, *permuted], found, strict=True):
+        for a, b in np.ndindex(3, 3):
+            predicted = votes.decisions[a, b, :, 0]
+            expected = r2_score(labels, predicted) if metric == "r2" else r_regression(predicted[:, None], labels)[0]
+            # Of constant predictions scikit-learn has what rounding leaves, regions' formula has 0.
+            assert scores[a, b] == pytest.approx(expected, abs=1e-12 if a + b else 1e-6)
+            assert scores[a, b] == pytest.approx(formula(labels, predicted, everybody)[0], abs=1e-12)
+    with pytest.raises(StudyError, match=r"statistics\.metric: got 'accuracy'.*pearson_r"):
+        contributions(votes, y, "accuracy")
+
+
+@pytest.mark.parametrize("exchange", ["within-groups", "whole-groups"])
+@pytest.mark.parametrize("metric", ["pearson_r", "r2"])
+def test_chance_of_continuous_labels_is_the_mean_over_permutations(metric, exchange):
+    votes, y = made_predictions(groups=tuple(np.repeat(["r1", "r2", "r3", "r4", "r5", "r6"], 5)))
+    found = subject_maps(votes, y, replace(OPTIONS, metric=metric, permutations=4000, exchange=exchange), "s1")
+    spread = found.permuted.std(axis=0) / np.sqrt(4000)
+    assert (np.abs(found.permuted.mean(axis=0)) < 5 * spread + 1e-12).all()
+    assert (found.observed[1:] > 0.1).all()
+    assert subject_test({"a": found.observed}, {"a": found.permuted})["a"].p.min() < 0.01
 
 
 @pytest.mark.parametrize("exchange", ["within-groups", "whole-groups"])

@@ -65,6 +65,22 @@ def study_of(root, old="", new=""):
         ('kind = "svm"', 'kind = "svm"\nC = [1.0, 0.1]', "must rise"),
         ('kind = "svm"', 'kind = "sklearn"', "estimator = 'module:Class' is of kind = 'sklearn', which needs it"),
         ('kind = "svm"', 'kind = "smv"', r"decoders\.svm\.kind"),
+        ('kind = "svm"', 'kind = "ridge"\nC = [1.0]', "C is of another kind; its configurations are in alpha"),
+        (
+            'kind = "svm"',
+            'kind = "svm"\n[decoders.r]\nkind = "ridge"',
+            r"\['r'\] of kind 'ridge' predict .*two studies",
+        ),
+        (
+            "n_outer = 3",
+            'n_outer = 3\nscoring = "r2"',
+            r"search\.scoring = 'r2': these decoders are of classes; .*accuracy",
+        ),
+        (
+            'kind = "svm"',
+            'kind = "ridge"\n[statistics]\nmetric = "roc_auc"',
+            r"statistics\.metric = 'roc_auc': these decoders are of continuous labels; .*\['pearson_r', 'r2'\]",
+        ),
         ("n_outer = 3", "n_outter = 3", "did you mean 'n_outer'"),
     ],
 )
@@ -113,6 +129,56 @@ def test_what_cannot_work_is_told_before_anything_runs(root):
     ):
         with pytest.raises(kind, match=message):
             check_decoding(study_of(root, old, new), root)
+
+
+def write_continuous(root, phase, labels):
+    with np.load(root / f"eeg/sub-01_{phase}.npz") as stored:
+        np.savez(root / f"numbers/sub-01_{phase}.npz", **{**stored, "labels": labels(len(stored["labels"]))})
+
+
+def test_labels_are_of_the_kind_that_decoders_are_for(root):
+    (root / "numbers").mkdir(exist_ok=True)
+    # Another subject's files are not looked at before its job.
+    for file in (root / "eeg").glob("sub-02*"):
+        (root / "numbers" / file.name).write_bytes(file.read_bytes())
+    numbers = 'kind = "ridge"'
+
+    def check(decoder, labels):
+        for number, phase in enumerate(("encoding", "retrieval")):
+            write_continuous(root, phase, lambda n, seed=number: labels(np.random.default_rng(seed), n))
+        study = study_of(root, 'kind = "svm"', decoder)
+        options = study.epochs.model_copy(update={"files": "numbers/{subject}_{phase}.npz"})
+        check_decoding(study.model_copy(update={"epochs": options}), root)
+
+    check(numbers, lambda random, n: 500 + random.normal(size=n))
+    check('kind = "svm"', lambda random, n: np.arange(n) % 2)
+    for decoder, labels, message in (
+        (
+            'kind = "svm"',
+            lambda random, n: random.normal(size=n),
+            r"encoding\.npz: labels are 18 different numbers in 18",
+        ),
+        (numbers, lambda random, n: np.array(["a", "b"] * 9), r"label 'a' of trial 1 is not a finite number; .*'svm'"),
+        (numbers, lambda random, n: np.r_[np.nan, np.arange(n - 1)], r"label 'nan' of trial 1 is not a finite number"),
+        (numbers, lambda random, n: np.arange(n) % 2, r"2 different labels: .*'sklearn' tell two classes"),
+    ):
+        with pytest.raises(InputError, match=message):
+            check(decoder, labels)
+    with pytest.raises(StudyError, match=r"sklearn\.linear_model:Lasso predicts numbers, .*kind = 'ridge' is for"):
+        check_decoding(
+            study_of(root, 'kind = "svm"', 'kind = "sklearn"\nestimator = "sklearn.linear_model:Lasso"'), root
+        )
+
+
+def test_what_is_scored_follows_from_the_labels(root):
+    jobs = {job.name: job for job in decoding_jobs(study_of(root), Planning(root, file_digest))}
+    assert jobs["null/amplitude/svm/retrieval"].options["metric"] == "balanced_accuracy"
+    assert jobs["decode/amplitude/svm/sub-01"].options["scoring"] == "balanced_accuracy"
+    study = study_of(root, 'kind = "svm"', 'kind = "ridge"')
+    jobs = {job.name: job for job in decoding_jobs(study, Planning(root, file_digest))}
+    assert jobs["null/amplitude/svm/retrieval"].options["metric"] == "pearson_r"
+    assert jobs["decode/amplitude/svm/sub-01"].options["scoring"] == "r2"
+    assert jobs["epochs/sub-01"].options["continuous"]
 
 
 def test_a_simulated_file_depends_on_its_subject_and_phase_alone(root):

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from test_decoding_bins import SVM, folds_of, made
+from test_decoding_bins import RIDGE, SVM, continuous_folds, folds_of, made, made_continuous
 from threadpoolctl import threadpool_limits
 
 from cortax.store import pack, split
@@ -56,6 +56,32 @@ def test_votes_are_counted_over_the_models_that_may_be_asked(same):
     said = task.votes(values_of(task), ("a", "b", "c"), Described((), (), (), (), 1, ()))
     assert said.n_models == (1 if same else 4)
     assert (said.votes.sum(axis=-1) == said.n_models).all()
+
+
+@pytest.mark.parametrize("same", [False, True])
+def test_predictions_of_continuous_labels_are_means_over_the_models_that_may_be_asked(same):
+    X, y = made_continuous()
+    trained = np.stack([X, 2 * X]).astype(np.float32)
+    tested = trained if same else np.stack([made_continuous(seed=2)[0], X + 0.1]).astype(np.float32)
+    folds = continuous_folds(y)
+    with threadpool_limits(1):
+        fits = [fit_bin(part.astype(np.float64), y, folds, RIDGE) for part in trained]
+        arrays = [np.array([getattr(fit, name) for fit in fits]) for name in ("weights", "intercepts", "chosen")]
+        task = GeneraliseTask(arrays[0], arrays[1], tested, trained, y, arrays[2], folds, RIDGE, same)
+        votes, predictions = task.read(values_of(task))
+        assert values_of(GeneraliseTask.unpack(*task.pack())) == values_of(task)
+        decode = DecodeTask(trained, y, folds, RIDGE, "here")
+        assert values_of(DecodeTask.unpack(*decode.pack())) == values_of(decode)
+    assert votes.shape == (2, 2, 48, 0)
+    assert predictions.dtype == np.float64
+    for a, b in np.ndindex(2, 2):
+        models = [
+            refit(trained[a].astype(float)[~test], y[~test], RIDGE, RIDGE.configs[config])[0]
+            for test, config in zip(folds.test, fits[a].chosen, strict=True)
+        ]
+        found = np.array([model.predict(tested[b].astype(float)) for model in models])
+        expected = found[folds.test.argmax(axis=0), np.arange(48)] if same else found.mean(axis=0)
+        assert np.allclose(predictions[a, b, :, 0], expected, rtol=1e-8)
 
 
 def test_tasks_come_back_as_they_were_packed():

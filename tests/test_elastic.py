@@ -314,7 +314,7 @@ def plain_search(problem, **more):
 @pytest.mark.parametrize("n_regions", [9, 60])
 def test_a_search_is_scikit_learns(n_regions):
     space = {"alpha": {"low": 1e-3 if n_regions < 20 else 3e-2, "high": 1e2, "log": True}}
-    configs = {"regression": sample_configs("elastic", "regression", 12, seed=1, space=space)}
+    configs = {"regression": sample_configs("elastic", "regression", 6, seed=1, space=space)}
     problem = a_problem(n_regions=n_regions, configs=configs)
     found = solvers.search(problem, PIPELINES["elastic"])
     assert solvers.find_solver("elastic", "regression", configs["regression"]) is elastic

@@ -214,7 +214,7 @@ def found_by(task, strategy, n_configs=8, **more):
 
 @pytest.mark.parametrize("task", TASKS)
 def test_staged_scores_are_means_over_fits_with_some_trees_more_or_less(task):
-    problem, found = found_by(task, {"staged": True}, n_configs=4, n_targets=1)
+    problem, found = found_by(task, {"staged": True}, n_configs=3, n_targets=1)
     for (target, outer), configs in found.configs.items():
         for number, config in enumerate(configs):
             drawn = problem.configs[task][number]

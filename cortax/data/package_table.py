@@ -104,6 +104,14 @@ _AEON = {
     "FingerMovements_TRAIN": "26599c27a44cfb2f0723e6c944d486e3e47991bfc2ddc8e8aa7d99d008363840",
     "FingerMovements_TEST": "cbfd5ac70ff7a83fb29f9c2a3c6745fdfc640a8002b6973ee0d716737c47b8d6",
 }
+_DIPY = {
+    "small_64D.nii": "75d43294b9683d3e487d6aa348946396553b6e0dfb1252151d37aa4901deb23a",
+    "small_64D.bval": "80eaaefe8e9354b369d90c9ae9f4e519be3b132f292fd5b9f4b207cc363f137f",
+    "small_64D.bvec": "5e969cfa35ce015cd87b699460bef6acd16d30f438fdd05ef2572551a2dd2525",
+    "small_101D.nii.gz": "b96a6c7f60c35f1fa85459017e42d31fea5aebfdc9de03df95564d8407dbd402",
+    "small_101D.bval": "18f43dded4f1c463d0d7c225c12cd5e4e60bb5035f888145ede905914c84648f",
+    "small_101D.bvec": "4a161eb1cd6f7815762482c88d0a3525d47cc3c7df92cbbdfac2abfac456bfc2",
+}
 _CDT = {
     "cyto_full_data": "fc331dcd0bc1d8765986b88cd1d23dd5a3f52e4ffc299fdf96de9d522ddf01aa",
     "cyto_full_target": "398bc137b2669432ef12e0c57d3783fa876c1c7e2377577d3e75410f085485f6",
@@ -230,6 +238,22 @@ PACKAGES: dict[str, Package] = {
                 "cdt-0.6.0.dist-info/LICENSE.md",
                 "LICENSE.md",
                 "42643d9b13c1b1f18e8a04b409f961c5ceb6089dd7f12faab8d9b5a73cad1616",
+            ),
+        ),
+    ),
+    "dipy": Package(
+        name="dipy",
+        version="1.12.1",
+        folder="dipy",
+        terms="BSD-3-Clause. Cite Garyfallidis et al. 2014, Front Neuroinform 8:8.",
+        content="Pieces of two real diffusion-weighted volumes with gradients: 10 x 10 x 10 voxels with 64 directions "
+        "at b = 1,000, and 6 x 10 x 10 voxels with 101 on a grid up to b = 4,100 s/mm2.",
+        members=(
+            *(PackageFile(f"dipy/data/files/{name}", name, sha256) for name, sha256 in _DIPY.items()),
+            PackageFile(
+                "dipy-1.12.1.dist-info/LICENSE",
+                "LICENSE",
+                "465f0850d617ed64a3052e20e2bb8d3be641f8eef3605c79ad2d7513cf1768ef",
             ),
         ),
     ),

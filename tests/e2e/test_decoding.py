@@ -122,6 +122,7 @@ def test_a_subject_or_a_decoder_more_runs_what_is_new(eeg):
 def test_no_number_depends_on_slices_back_ends_or_the_scikit_learn_loop(eeg, monkeypatch):
     first = digests(eeg)
     for place, (name, value) in enumerate((("AX_SLICES", "1"), ("AX_SLICES", "5"), ("CORTAX_BACKEND", "loky"))):
+        # What the server was started with holds until it ends.
         eeg.cortax("down", "--force")
         with monkeypatch.context() as changed:
             changed.setenv(name, value)
@@ -132,15 +133,37 @@ def test_no_number_depends_on_slices_back_ends_or_the_scikit_learn_loop(eeg, mon
             eeg.cortax("build", "eeg")
             assert {"decode", "features", "generalise"} <= set(ran(eeg))
             assert digests(eeg) == first
-            eeg.cortax("down", "--force")
+    eeg.cortax("down", "--force")
     rebuild(eeg, "[search]", '[search]\nsolver = "scikit-learn"')
     # Decisions differ by rounding; votes, and so maps and tests, do not.
     assert {"decode", "generalise"} <= set(ran(eeg))
     later = {name: digest for name, digest in digests(eeg).items() if name.startswith(("null", "group"))}
     assert len(later) == 4
     assert later.items() <= first.items()
-    eeg.write("studies/eeg.toml", STUDY)
-    eeg.cortax("build", "eeg")
+    # The study stays so: tests below hold for either solver.
+
+
+def test_continuous_labels_are_predicted_and_patterns_drawn_on_a_head(eeg):
+    pytest.importorskip("mne")
+    (eeg.root / "input/ratings").mkdir()
+    for number in range(4):
+        random = np.random.default_rng(number)
+        ratings, data = random.normal(50, 10, 24), random.normal(size=(24, 4, 20))
+        data[:, 1] += ((ratings - 50) / 10)[:, None]
+        file = f"input/ratings/sub-0{number % 2 + 1}_{('seen', 'kept')[number // 2]}.npz"
+        np.savez(eeg.root / file, data=data, labels=ratings, channels=["Fz", "C3", "C4", "Oz"], rate=20.0)
+    ratings = STUDY.replace("input/eeg", "input/ratings").replace('"eeg"', '"ratings"').replace(', "sub-03"', "")
+    ratings = ratings.replace("encoding", "seen").replace("retrieval", "kept")
+    ratings = ratings.replace('[decoders.svm]\nkind = "svm"', '[decoders.ridge]\nkind = "ridge"').replace(
+        "C = [1e-3, 1e-2]\n", ""
+    )
+    eeg.write("studies/ratings.toml", ratings + '\n[report]\nmontage = "biosemi32"\n')
+    eeg.cortax("build", "ratings")
+    scores = pd.read_parquet(eeg.root / "results/ratings/kept/scores.parquet")
+    assert scores["metric"].tolist() == ["pearson_r"] * 2
+    assert (scores["diagonal"] > 0.5).all()
+    assert (scores["p"] < 0.05).all()
+    assert "patterns of amplitude, ridge on the head" in (eeg.root / "results/ratings/report.html").read_text()
 
 
 def test_a_killed_build_goes_on_where_it_was(eeg):

@@ -236,6 +236,7 @@ class Lab(Ridge):
 """
 
 
+@pytest.mark.timeout(900)
 def test_what_own_code_reads_without_importing_it(project, monkeypatch):
     """A helper that is chosen by name and a table beside the code: workers read them, whoever they are."""
     project.write("dev/own.py", OWN)

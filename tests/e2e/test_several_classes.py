@@ -35,7 +35,6 @@ strategy = { staged = true, racing = true }
 n_repeats = 2
 
 [comparisons]
-confidence = 0.80
 
 [statistics]
 permutations = 2
@@ -82,7 +81,7 @@ def test_everything_is_built_and_shown(project):
     permuted = pd.read_parquet(project.root / "results/mini/permutations.parquet")
     assert {"diagnosis", "grade"} <= set(permuted.loc[permuted["p"].notna(), "target"])
     compared = pd.read_parquet(project.root / "results/mini/comparisons.parquet")
-    assert {"diagnosis", "grade"} <= set(compared.loc[compared["p"].notna(), "target"])
+    assert {"diagnosis", "grade"} <= set(compared.loc[compared["low"].notna(), "target"])
 
     page = (project.root / "results/mini/report.html").read_text()
     assert "Confusion matrix and recall of each class: diagnosis from" in page

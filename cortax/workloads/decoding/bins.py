@@ -1,7 +1,7 @@
 """Decoders of one bin: nested folds, a grid of configurations, and what each outer fold learns.
 
-Selection, scaling and classifiers are learnt on training trials alone. Where nothing is selected, a training set tells
-nothing but how frequent its classes are: the most frequent one is predicted, and such sets are counted.
+Selection, scaling and decoders are learnt on training trials alone. Where nothing is selected, a training set tells
+nothing but its labels: the most frequent class or the mean label is predicted, and such sets are counted.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ import numpy as np
 
 from cortax.learning.arrays import Bools, Floats, Ints
 from cortax.learning.folds import Folds
+from cortax.workloads.decoding.folds import count_classes
 from cortax.workloads.decoding.linear import LINEAR, DualFits, TrainingProducts, n_outputs, vote
 from cortax.workloads.decoding.selection import SetStatistics, set_statistics
 
-__all__ = ["EQUAL", "BinFit", "DecoderOptions", "choose_config", "fit_bin", "score_votes", "training_sets"]
+__all__ = ["EQUAL", "BinFit", "DecoderOptions", "choose_config", "fit_bin", "score_votes", "skill", "training_sets"]
 
 # Mean scores that differ by no more are equal but for the order in which they were added.
 EQUAL = 1e-12
@@ -29,13 +30,13 @@ class DecoderOptions:
 
     Attributes
     ----------
-    kind : {"svm", "logistic", "lda", "sklearn"}
+    kind : {"svm", "logistic", "lda", "ridge", "sklearn"}
     configs : tuple
         What inner folds choose from, in the order in which a tie is won.
     select : float, optional
         See `set_statistics`.
-    scoring : {"accuracy", "balanced_accuracy"}
-        Of inner folds.
+    scoring : {"accuracy", "balanced_accuracy", "r2"}
+        Of inner folds; "r2" of kind "ridge".
     plain : bool
         Whether scikit-learn fits every configuration; so it does for kind "sklearn".
     estimator : str
@@ -106,6 +107,18 @@ def score_votes(votes: Ints, y: Ints, scoring: str) -> Floats:
     return np.asarray(np.mean(shares, axis=0))
 
 
+def skill(predicted: Floats, y: Floats) -> Floats:
+    """Return R2, 1 - sum of (y - predicted)^2 / sum of (y - mean)^2.
+
+    Parameters
+    ----------
+    predicted : float64 array of shape (..., n_trials)
+    y : float64 array of shape (n_trials,)
+        Not all equal.
+    """
+    return np.asarray(1 - ((y - predicted) ** 2).sum(axis=-1) / ((y - y.mean()) ** 2).sum())
+
+
 def choose_config(scores: Floats) -> int:
     """Return the first configuration whose mean over inner folds is best; scores of shape (n_inner, n_configs).
 
@@ -117,17 +130,17 @@ def choose_config(scores: Floats) -> int:
     return int(np.flatnonzero(means >= np.nanmax(means) - EQUAL)[0])
 
 
-def fit_bin(X: Floats, y: Ints, folds: Folds, options: DecoderOptions) -> BinFit:
+def fit_bin(X: Floats, y: Floats | Ints, folds: Folds, options: DecoderOptions) -> BinFit:
     """Choose and fit a linear decoder for each outer fold.
 
     Parameters
     ----------
     X : float64 array of shape (n_trials, n_columns)
         Finite; what the training phase has in the bin.
-    y : int array of shape (n_trials,)
-        Classes 0, 1, ...
+    y : int or float64 array of shape (n_trials,)
+        Classes 0, 1, ...; or continuous labels, of kind "ridge".
     folds : Folds
-        Of the trials; every part has every class.
+        Of the trials; every part has every class, or two different labels.
     options : DecoderOptions
         Of a kind in `LINEAR`.
 
@@ -147,8 +160,7 @@ def fit_bin(X: Floats, y: Ints, folds: Folds, options: DecoderOptions) -> BinFit
     for outer in range(n_outer):
         first = outer * (1 + n_inner)
         for inner, valid in enumerate(folds.valid[outer]):
-            votes = vote(maker.decide(first + 1 + inner, valid))
-            scores[outer, inner] = score_votes(votes, y[valid], options.scoring)
+            scores[outer, inner] = _score(maker.decide(first + 1 + inner, valid), y[valid], options.scoring)
         chosen[outer] = choose_config(scores[outer])
         weights[:, outer], intercepts[outer] = maker.weigh(first, int(chosen[outer]))
     patterns = _patterns(X, ~folds.test, weights)
@@ -156,25 +168,32 @@ def fit_bin(X: Floats, y: Ints, folds: Folds, options: DecoderOptions) -> BinFit
     return BinFit(chosen, scores, n_selected, int((~found.keep.any(axis=1)).sum()), weights, intercepts, patterns)
 
 
+def _score(decisions: Floats, y: Floats | Ints, scoring: str) -> Floats:
+    """Score decisions of shape (n_configs, n_trials, n_outputs)."""
+    if count_classes(y):
+        return score_votes(vote(decisions), y.astype(np.int64), scoring)
+    return skill(decisions[..., 0], y.astype(np.float64))
+
+
 @dataclass(frozen=True, eq=False)
 class _Maker:
-    """Fits classifiers to any of the training sets of a bin."""
+    """Fits decoders to any of the training sets of a bin."""
 
     XT: Floats  # (n_columns, n_trials)
-    y: Ints
+    y: Floats | Ints
     sets: Bools
     found: SetStatistics
     options: DecoderOptions
 
     @property
     def n_classes(self) -> int:
-        return int(self.y.max()) + 1
+        return count_classes(self.y)
 
     def decide(self, number: int, valid: Bools) -> Floats:
         """Return what every configuration decides about some trials: (n_configs, n_valid, n_outputs)."""
         rows, Z = np.flatnonzero(self.sets[number]), self._scaled(number)
         if not len(Z):
-            return np.tile(self._majority(rows), (len(self.options.configs), int(valid.sum()), 1))
+            return np.tile(self._nothing_known(rows), (len(self.options.configs), int(valid.sum()), 1))
         products = Z.T @ Z
         fits = self._fit(products[np.ix_(rows, rows)], rows, len(Z), self.options.configs)
         decided = np.einsum("con,vn->cvo", fits.A, products[np.ix_(valid, rows)], optimize=True)
@@ -185,7 +204,7 @@ class _Maker:
         rows, Z = np.flatnonzero(self.sets[number]), self._scaled(number)
         weights = np.zeros((len(self.XT), n_outputs(self.n_classes)))
         if not len(Z):
-            return weights, self._majority(rows)
+            return weights, self._nothing_known(rows)
         Z = np.ascontiguousarray(Z[:, rows])
         fits = self._fit(Z.T @ Z, rows, len(Z), self.options.configs[config : config + 1])
         keep = self.found.keep[number]
@@ -204,8 +223,10 @@ class _Maker:
         part = TrainingProducts(np.ascontiguousarray(K), self.y[rows], self.n_classes, n_columns)
         return LINEAR[self.options.kind](part, configs)
 
-    def _majority(self, rows: Ints) -> Floats:
-        """Return decision values that vote for the most frequent class, whatever the trial."""
+    def _nothing_known(self, rows: Ints) -> Floats:
+        """Return what is decided whatever the trial: for the most frequent class, or the mean label."""
+        if not self.n_classes:
+            return np.array([self.y[rows].mean()])
         most = int(np.bincount(self.y[rows]).argmax())
         values = np.zeros(n_outputs(self.n_classes))
         values[-1 if self.n_classes == 2 else most] = 1.0 if self.n_classes > 2 or most else -1.0
@@ -213,10 +234,15 @@ class _Maker:
 
 
 def _patterns(X: Floats, train: Bools, weights: Floats) -> Floats:
-    total = np.zeros(weights.shape[::2])
-    for rows, of_fold in zip(train, weights.transpose(1, 0, 2), strict=True):
-        centred = X[rows] - X[rows].mean(axis=0)
-        outputs = centred @ of_fold  # (n_train, n_outputs)
-        spread = np.einsum("ij,ij->j", outputs, outputs)
-        total += (centred.T @ outputs) / np.sqrt(np.where(spread > 0, spread, 1.0) * len(centred))
-    return total / len(train)
+    """Return the patterns of `BinFit`: outputs of all outer folds by one product, and one more for all patterns.
+
+    Outputs have mean 0 over the trials of a training set, and are 0 for others, so that columns need no mean of theirs.
+    """
+    centred = X - X.mean(axis=0)
+    outputs = (centred @ weights.reshape(len(weights), -1)).reshape(len(X), *weights.shape[1:])
+    inside = train.T[:, :, None]  # (n_trials, n_outer, 1)
+    n_train = train.sum(axis=1)[:, None]
+    outputs = np.where(inside, outputs - (outputs * inside).sum(axis=0) / n_train, 0.0)
+    spread = (outputs**2).sum(axis=0)  # (n_outer, n_outputs)
+    scaled = outputs / np.sqrt(np.where(spread > 0, spread, 1.0) * n_train)
+    return np.asarray(centred.T @ scaled.mean(axis=1))

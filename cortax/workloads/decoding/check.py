@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from sklearn.base import is_regressor
+
 from cortax.errors import CortaxError, InputError, StudyError
 from cortax.provenance.files import file_digest
 from cortax.workloads.decoding.bins import DecoderOptions
@@ -12,7 +14,9 @@ from cortax.workloads.decoding.making import transform_of
 from cortax.workloads.decoding.plain import make_estimator
 from cortax.workloads.decoding.plan import epochs_options, features_options, phase_files
 from cortax.workloads.decoding.reading import read_subject
+from cortax.workloads.decoding.recordings import montage_positions
 from cortax.workloads.decoding.study import DecodingStudy
+from cortax.workloads.decoding.trials import trial_digests
 
 __all__ = ["check_decoding"]
 
@@ -34,6 +38,8 @@ def check_decoding(study: DecodingStudy, root: Path) -> None:
     if missing:
         raise InputError(f"{missing[0]}: missing file, and so are {len(missing) - 1} more of epochs.files")
     try:
+        if study.report.montage:
+            montage_positions(study.report.montage)
         _check_estimators(study)
         for subject in study.epochs.subjects[: 1 if study.statistics.group else None]:
             _check_subject(study, root, subject)
@@ -43,7 +49,7 @@ def check_decoding(study: DecodingStudy, root: Path) -> None:
 
 def _check_subject(study: DecodingStudy, root: Path, subject: str) -> None:
     options = epochs_options(study, subject)
-    options["digests"] = {phase: file_digest(root / file) for phase, file in options["files"].items()}
+    options["digests"] = trial_digests(root, options["files"].values(), file_digest)
     trials = read_subject(root, options)[study.epochs.train]
     for name in study.features:
         transform_of(features_options(study, name, study.epochs.train), trials)
@@ -55,6 +61,7 @@ def _check_subject(study: DecodingStudy, root: Path, subject: str) -> None:
         n_inner=search.n_inner,
         seed=study.seed,
         subject=subject,
+        continuous=study.continuous,
     )
 
 
@@ -67,6 +74,10 @@ def _check_estimators(study: DecodingStudy) -> None:
             )
             for config in configs:
                 try:
-                    make_estimator(asked, config)
+                    if is_regressor(make_estimator(asked, config)):
+                        raise StudyError(
+                            f"{decoder.estimator} predicts numbers, and kind = 'sklearn' is of classifiers; kind = "
+                            "'ridge' is for continuous labels"
+                        )
                 except (CortaxError, ValueError, TypeError) as error:
                     raise StudyError(f"decoders.{name}: {config}: {error}") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,6 +23,9 @@ __all__ = ["Cut", "check_phases", "make_epochs", "open_trials", "save_trials"]
 
 # A time of an interval may miss the sampled ones by so much of a sample.
 _ROUNDING = 1e-6
+# Channels of two phases whose signals differ by more are in different units: millivolts are a thousand microvolts.
+_MOST_RATIO = 100.0
+_FEWEST_OF_CLASS, _FEWEST_NUMBERS = 3, 3
 
 
 @dataclass(frozen=True)
@@ -66,8 +70,9 @@ def make_epochs(trials: Trials, cut: Cut, where: str) -> Trials:
     Raises
     ------
     InputError
-        A pattern fits no channel, a class has no trial, a time is outside the trials, the rate is above that of the
-        file, values are not finite, or a channel is flat in a trial; the message names channel and trial.
+        A pattern fits no channel, all channels are asked for and one is unfit, a class has no trial, a time is outside
+        the trials, the rate is above that of the file, values are not finite, or a channel is flat in a trial; the
+        message names channel and trial.
     """
     chosen = _pick_channels(_pick_classes(trials, cut.classes, where), cut, where)
     _check_signals(chosen, where)
@@ -107,8 +112,17 @@ def _pick_channels(trials: Trials, cut: Cut, where: str) -> Trials:
     names = [name for name in wanted if not any(fnmatchcase(name, pattern) for pattern in cut.exclude)]
     if not names:
         raise InputError(f"{where}: epochs.exclude leaves no channel of {list(trials.channels)[:8]}")
+    # A pattern of the study's own is a choice; that of all channels is none.
+    if cut.channels == ("*",) and (unfit := {name: trials.unfit[name] for name in names if name in trials.unfit}):
+        some = ", ".join(f"{name!r} is {why}" for name, why in list(unfit.items())[:5])
+        raise InputError(
+            f"{where}: channels that are not to be decoded without a word: {some}{', ...' if len(unfit) > 5 else ''}. "
+            "Leave them out by epochs.exclude, mend the file, or name what is wanted in epochs.channels"
+        )
     places = [trials.channels.index(name) for name in names]
-    return replace(trials, data=np.ascontiguousarray(trials.data[:, places]), channels=tuple(names))
+    positions = tuple(trials.positions[place] for place in places) if trials.positions else ()
+    data = np.ascontiguousarray(trials.data[:, places])
+    return replace(trials, data=data, channels=tuple(names), positions=positions)
 
 
 def _check_signals(trials: Trials, where: str) -> None:
@@ -152,7 +166,54 @@ def _between(trials: Trials, interval: Sequence[float], where: str) -> Bools:
     return np.asarray(inside)
 
 
-def check_phases(phases: Mapping[str, Trials], train: str, where: str) -> None:
+def check_labels(labels: Sequence[str], where: str, *, continuous: bool) -> None:
+    """Make sure that labels are of the kind that decoders are for.
+
+    Parameters
+    ----------
+    labels : sequence of str, of length n_trials
+    where : str
+        Begin of messages: the file.
+    continuous : bool
+
+    Raises
+    ------
+    InputError
+        Continuous labels are not all finite numbers, or only two different ones; or classes are numbers of which most
+        trials have their own.
+    """
+    numbers = [_number(label) for label in labels]
+    n_different = len(set(labels))
+    if not continuous:
+        # With so few trials of each there are no folds of classes anyway.
+        if None not in numbers and n_different > len(labels) / _FEWEST_OF_CLASS:
+            raise InputError(
+                f"{where}: labels are {n_different} different numbers in {len(labels)} trials, which are no classes; "
+                "decoders of kind 'ridge' are for continuous labels"
+            )
+        return
+    if None in numbers:
+        trial = numbers.index(None)
+        raise InputError(
+            f"{where}: label {labels[trial]!r} of trial {trial + 1} is not a finite number; decoders of kind 'ridge' "
+            "are for continuous labels, 'svm', 'logistic', 'lda' and 'sklearn' for classes"
+        )
+    if n_different < _FEWEST_NUMBERS:
+        raise InputError(
+            f"{where}: {n_different} different labels: decoders of kind 'ridge' are for continuous ones; 'svm', "
+            "'logistic', 'lda' and 'sklearn' tell two classes"
+        )
+
+
+def _number(label: str) -> float | None:
+    try:
+        value = float(label)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def check_phases(phases: Mapping[str, Trials], train: str, where: str, *, continuous: bool = False) -> None:
     """Make sure that what is trained in one phase can be tested in all others, and that no trial is in two.
 
     Parameters
@@ -163,11 +224,14 @@ def check_phases(phases: Mapping[str, Trials], train: str, where: str) -> None:
         The phase that decoders are trained in.
     where : str
         Begin of messages: the subject.
+    continuous : bool
+        Whether labels are numbers, which phases need not share.
 
     Raises
     ------
     InputError
-        Phases differ in channels, rate, times or labels, or the same signal is a trial twice; the message names both.
+        Phases differ in channels, rate, times, labels or units, or the same signal is a trial twice; the message names
+        both.
     """
     first = phases[train]
     for phase, trials in phases.items():
@@ -176,10 +240,11 @@ def check_phases(phases: Mapping[str, Trials], train: str, where: str) -> None:
             ("sampling rates", round(first.rate, 6), round(trials.rate, 6)),
             ("times of the first sample", round(first.start, 6), round(trials.start, 6)),
             ("numbers of samples", first.data.shape[2], trials.data.shape[2]),
-            ("labels", sorted(set(first.labels)), sorted(set(trials.labels))),
+            ("labels", *(((), ()) if continuous else (sorted(set(first.labels)), sorted(set(trials.labels))))),
         ):
             if a != b:
                 raise InputError(f"{where}: phases {train!r} and {phase!r} differ in {name}: {a} and {b}")
+        _check_scale(first, trials, f"{where}: phases {train!r} and {phase!r}")
     seen: dict[bytes, tuple[str, int]] = {}
     for phase, trials in phases.items():
         for number, trial in enumerate(trials.data, 1):
@@ -193,6 +258,14 @@ def check_phases(phases: Mapping[str, Trials], train: str, where: str) -> None:
             seen[key] = phase, number
 
 
+def _check_scale(first: Trials, second: Trials, where: str) -> None:
+    """Refuse signals in volts beside microvolts: decoders know one scale."""
+    spreads = [np.std(trials.data, axis=(0, 2)) for trials in (first, second)]
+    ratio = float(np.median(spreads[1] / spreads[0]))
+    if not 1 / _MOST_RATIO < ratio < _MOST_RATIO:
+        raise InputError(f"{where} differ in units: signals of the second are {ratio:.3g} times as large")
+
+
 def save_trials(folder: str | Path, phase: str, trials: Trials) -> list[str]:
     """Write the trials of a phase into a folder; return the names of the files."""
     about = {
@@ -202,6 +275,7 @@ def save_trials(folder: str | Path, phase: str, trials: Trials) -> list[str]:
         "rate": trials.rate,
         "start": trials.start,
         "dropped": dict(trials.dropped),
+        "positions": trials.positions,
     }
     return save(folder, {f"{phase}.npy": trials.data, f"{phase}.json": about})
 

@@ -18,7 +18,7 @@ from cortax.store import build, pack, split, unpack
 from cortax.workflow.task import Unit
 from cortax.workloads.decoding.bins import DecoderOptions
 from cortax.workloads.decoding.described import Described, open_features
-from cortax.workloads.decoding.folds import class_codes
+from cortax.workloads.decoding.folds import count_classes, trial_targets
 from cortax.workloads.decoding.linear import vote
 from cortax.workloads.decoding.plain import decision_values, refit
 from cortax.workloads.decoding.store import Votes, open_decoded
@@ -41,7 +41,8 @@ class GeneraliseTask:
         Features of the phase that is tested in.
     trained : float32 array of shape (n_bins, n_training_trials, n_columns)
         Of the phase that was trained in.
-    y : int array of shape (n_training_trials,)
+    y : int or float64 array of shape (n_training_trials,)
+        Classes, or continuous labels.
     chosen : int array of shape (n_bins, n_outer)
         Numbers of configurations.
     folds : Folds
@@ -55,7 +56,7 @@ class GeneraliseTask:
     intercepts: Floats
     tested: Singles
     trained: Singles
-    y: Ints
+    y: Floats | Ints
     chosen: Ints
     folds: Folds
     options: DecoderOptions
@@ -63,8 +64,8 @@ class GeneraliseTask:
 
     @property
     def n_classes(self) -> int:
-        """Number of classes."""
-        return int(self.y.max()) + 1
+        """Number of classes; 0 where labels are continuous."""
+        return count_classes(self.y)
 
     def units(self) -> list[Unit]:
         """Return a unit for each bin that was trained in."""
@@ -80,7 +81,9 @@ class GeneraliseTask:
                 decisions = decisions[np.arange(len(X)), self.folds.test.argmax(axis=0)][:, None]
             counts.append((vote(decisions)[:, :, None] == np.arange(self.n_classes)).sum(axis=1))
             means.append(decisions.mean(axis=1))
-        arrays: Arrays = {"votes": np.array(counts, dtype=np.uint16), "decisions": np.array(means, dtype=np.float32)}
+        # Decisions are ranked, in which single precision is as good; predictions keep the digits of their labels.
+        precision = np.float32 if self.n_classes else np.float64
+        arrays: Arrays = {"votes": np.array(counts, dtype=np.uint16), "decisions": np.array(means, dtype=precision)}
         return [seal(bin_key(unit), pack(arrays, None))]
 
     def _linear(self, unit: int) -> Callable[[Singles], Floats]:
@@ -118,7 +121,7 @@ class GeneraliseTask:
         rest = {"folds": build(Folds, arrays), "options": build(DecoderOptions, about["options"])}
         return build(cls, arrays, about, rest)
 
-    def read(self, values: Mapping[str, bytes]) -> tuple[npt.NDArray[np.uint16], Singles]:
+    def read(self, values: Mapping[str, bytes]) -> tuple[npt.NDArray[np.uint16], Singles | Floats]:
         """Return votes and decisions of all bins, see `Votes`, of what `collect_task` returned.
 
         Raises ProjectError: a value is not what a worker sealed for this bin.
@@ -144,17 +147,19 @@ def open_generalise_task(
     decoded = open_decoded(jobs["decode"].path)
     trained, _ = open_features(jobs["trained"].path)
     tested, about = open_features(jobs["tested"].path)
-    if tested.shape[2] != trained.shape[2] or set(about.labels) != set(decoded.classes):
+    continuous = options["kind"] == "ridge"
+    labels = set() if continuous else set(about.labels)
+    if tested.shape[2] != trained.shape[2] or labels != set(decoded.classes):
         raise InputError(
             f"{options['where']}: trained on {trained.shape[2]} columns and classes {list(decoded.classes)}; "
-            f"the tested phase has {tested.shape[2]} columns and {sorted(set(about.labels))}"
+            f"the tested phase has {tested.shape[2]} columns and {sorted(labels)}"
         )
     task = GeneraliseTask(
         decoded.weights,
         decoded.intercepts,
         tested,
         trained,
-        class_codes(decoded.about.labels)[0],
+        trial_targets(decoded.about.labels, continuous=continuous)[0],
         decoded.chosen,
         decoded.folds,
         decoder_options(options),

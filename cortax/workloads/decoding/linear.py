@@ -1,7 +1,7 @@
-"""Linear classifiers of one training set, for all configurations at once, from the products of its trials alone.
+"""Linear decoders of one training set, for all configurations at once, from the products of its trials alone.
 
-The weights of all of them are sums of training trials, w = sum_i A_i z_i, so that with K_ij = z_i'z_j no classifier
-looks at columns again: thousands of columns cost one product. Several classes are told one from the rest, but for LDA.
+The weights of all of them are sums of training trials, w = sum_i A_i z_i, so that with K_ij = z_i'z_j no decoder looks
+at columns again: thousands of columns cost one product. Several classes are told one from the rest, but for LDA.
 """
 
 from __future__ import annotations
@@ -26,28 +26,29 @@ _TOL, _MAX_ITER = 1e-8, 10_000
 
 @dataclass(frozen=True, eq=False)
 class TrainingProducts:
-    """What classifiers see of a training set.
+    """What decoders see of a training set.
 
     Attributes
     ----------
     K : float64 array of shape (n_train, n_train)
         Products of its trials, whose columns have mean 0 and standard deviation 1.
-    y : int array of shape (n_train,)
-        Classes 0, 1, ..., each with a trial.
+    y : int or float64 array of shape (n_train,)
+        Classes 0, 1, ..., each with a trial; or continuous labels.
     n_classes : int
+        0 where labels are continuous.
     n_columns : int
         How many were selected.
     """
 
     K: Floats
-    y: Ints
+    y: Floats | Ints
     n_classes: int
     n_columns: int
 
 
 @dataclass(frozen=True, eq=False)
 class DualFits:
-    """Classifiers of one training set.
+    """Decoders of one training set.
 
     Attributes
     ----------
@@ -62,8 +63,12 @@ class DualFits:
 
 
 def n_outputs(n_classes: int) -> int:
-    """Return how many decision values there are: one for two classes, above 0 for the second; else one a class."""
-    return 1 if n_classes == 2 else n_classes
+    """Return how many decision values there are.
+
+    One for two classes, above 0 for the second; else one a class. Of continuous labels, which have no classes, one: the
+    prediction.
+    """
+    return n_classes if n_classes > 2 else 1
 
 
 def vote(decisions: Floats) -> Ints:
@@ -91,9 +96,7 @@ def fit_svm(part: TrainingProducts, penalties: Sequence[float]) -> DualFits:
 
 def fit_logistic(part: TrainingProducts, penalties: Sequence[float]) -> DualFits:
     """Fit `LogisticRegression(C=C)`: C * sum of log losses + |w|^2 / 2, with a free intercept."""
-    squares, vectors = eigh(part.K)
-    kept = squares > len(squares) * np.finfo(np.float64).eps * max(float(squares[-1]), 0.0)
-    squares, vectors = squares[kept], vectors[:, kept]
+    squares, vectors = _directions(part.K)
     roots = np.sqrt(squares)
     # Columns have mean 0: so have their products.
     rotated = Rotation(np.ascontiguousarray((vectors * roots).T), squares, vectors / roots, np.zeros(len(part.y)))
@@ -105,6 +108,25 @@ def fit_logistic(part: TrainingProducts, penalties: Sequence[float]) -> DualFits
     fit_rotated(rotated, [fit for of_config in fits for fit in of_config])
     A = np.array([[rotated.back @ fit.coef for fit in of_config] for of_config in fits])
     return DualFits(A, np.array([[fit.intercept for fit in of_config] for of_config in fits]))
+
+
+def _directions(K: Floats) -> tuple[Floats, Floats]:
+    """Return the eigenvalues of products, and the eigenvectors of those that are above rounding."""
+    squares, vectors = eigh(K)
+    kept = squares > len(squares) * np.finfo(np.float64).eps * max(float(squares[-1]), 0.0)
+    return squares[kept], vectors[:, kept]
+
+
+def fit_ridge(part: TrainingProducts, alphas: Sequence[float]) -> DualFits:
+    """Fit `Ridge(alpha)`: |y - b - Zw|^2 + alpha |w|^2, so that A = (K + alpha I)^-1 (y - b) and b is the mean of y.
+
+    One factorisation, K = V diag(s) V', serves all penalties.
+    """
+    squares, vectors = _directions(part.K)
+    mean = float(part.y.mean())
+    rotated = vectors.T @ (part.y - mean)
+    shrunk = rotated / (squares + np.array(alphas)[:, None])  # (n_alphas, n_directions)
+    return DualFits((shrunk @ vectors.T)[:, None], np.full((len(alphas), 1), mean))
 
 
 def fit_lda(part: TrainingProducts, shrinkages: Sequence[float]) -> DualFits:
@@ -141,10 +163,11 @@ LINEAR: dict[str, Callable[[TrainingProducts, Sequence[float]], DualFits]] = {
     "svm": fit_svm,
     "logistic": fit_logistic,
     "lda": fit_lda,
+    "ridge": fit_ridge,
 }
 
 
 def warm_up(kind: str) -> None:
-    """Compile what a kind of classifier needs, once and before workers are forked."""
+    """Compile what a kind of decoder needs, once and before workers are forked."""
     values = np.array([-1.0, -0.5, 0.5, 1.0])
     LINEAR[kind](TrainingProducts(np.outer(values, values), np.array([0, 0, 1, 1]), 2, 1), [0.5])

@@ -14,7 +14,7 @@ from cortax.learning.arrays import Floats
 from cortax.provenance import outputs
 from cortax.store import build, load, save
 from cortax.workloads.decoding.described import Described
-from cortax.workloads.decoding.folds import class_codes
+from cortax.workloads.decoding.folds import trial_targets
 from cortax.workloads.decoding.scoring import NullOptions, SubjectMaps, subject_maps
 from cortax.workloads.decoding.store import open_votes
 
@@ -72,7 +72,7 @@ def make_maps(sources: Sequence[Any], options: Mapping[str, Any]) -> StudyMaps:
     n_models = 1
     for subject, source in zip(options["subjects"], sources, strict=True):
         votes = open_votes(source.path)
-        y, _ = class_codes(votes.about.labels)
+        y, _ = trial_targets(votes.about.labels, continuous=not votes.classes)
         made.append(subject_maps(votes, y, asked, subject))
         known.append((votes.about, votes.classes))
         n_models = votes.n_models

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 from cortax.report.plan import report_job
@@ -11,6 +11,7 @@ from cortax.study.section import relative_paths
 from cortax.workflow.plan.jobspec import JobSpec, Work, sorted_keys
 from cortax.workflow.workload import Planning
 from cortax.workloads.decoding.study import DecodingStudy
+from cortax.workloads.decoding.trials import trial_digests
 
 __all__ = ["decoding_jobs", "epochs_options", "features_options", "phase_files"]
 
@@ -39,7 +40,10 @@ def decoding_jobs(study: DecodingStudy, planning: Planning) -> list[JobSpec]:
     jobs += [maker.generalise(*pair, subject, phase) for pair in pairs for subject in subjects for phase in phases]
     jobs += [maker.null(*pair, phase) for pair in pairs for phase in phases]
     jobs += [maker.group(phase) for phase in phases]
-    return [*jobs, report_job(study, jobs, planning, "decoding_report")] if study.report.enabled else jobs
+    if not study.report.enabled:
+        return jobs
+    report = report_job(study, jobs, planning, "decoding_report")
+    return [*jobs, replace(report, options=sorted_keys({**report.options, "montage": study.report.montage}))]
 
 
 def phase_files(study: DecodingStudy, subject: str) -> dict[str, str]:
@@ -58,6 +62,7 @@ def epochs_options(study: DecodingStudy, subject: str) -> dict[str, Any]:
         "file_rate": study.epochs.of_subject("file_rate", subject),
         "file_start": study.epochs.of_subject("file_start", subject),
         **{name: asked[name] for name in names},
+        "continuous": study.continuous,
     }
 
 
@@ -83,9 +88,7 @@ class _Jobs:
 
     def epochs(self, subject: str) -> JobSpec:
         options = epochs_options(self._study, subject)
-        options["digests"] = {
-            phase: self._digest_of(_path(self._root, file)) for phase, file in options["files"].items()
-        }
+        options["digests"] = trial_digests(self._root, options["files"].values(), self._digest_of)
         options["files"] = relative_paths(options["files"], self._root)
         return self._add("epochs", {"subject": subject}, options)
 
@@ -110,7 +113,7 @@ class _Jobs:
             "select": asked.select,
             "estimator": asked.estimator,
             "plain": asked.kind == "sklearn" or search.solver == "scikit-learn",
-            "scoring": search.scoring,
+            "scoring": self._study.scoring,
             "seed": self._study.seed,
         }
 
@@ -146,7 +149,7 @@ class _Jobs:
         options = {
             "subjects": self._study.epochs.subjects,
             "group": asked.group,
-            "metric": asked.metric,
+            "metric": self._study.metric,
             "smoothing": asked.smoothing,
             "permutations": asked.permutations,
             "exchange": asked.exchange,
@@ -181,10 +184,6 @@ class _Jobs:
             links=("scores.parquet", "group.parquet", "clusters.parquet", "maps.npz"),
             folder=(phase,),
         )
-
-
-def _path(root: Path, file: str) -> Path:
-    return root / file
 
 
 def _where(subject: str, features: str, decoder: str) -> str:

@@ -8,8 +8,8 @@ from typing import Any
 
 from cortax.errors import InputError
 from cortax.provenance.files import file_digest
-from cortax.workloads.decoding.epochs import Cut, check_phases, make_epochs
-from cortax.workloads.decoding.trials import Trials, read_trials
+from cortax.workloads.decoding.epochs import Cut, check_labels, check_phases, make_epochs
+from cortax.workloads.decoding.trials import Trials, read_trials, trial_digests
 
 __all__ = ["read_subject"]
 
@@ -27,7 +27,7 @@ def read_subject(root: Path, options: Mapping[str, Any]) -> dict[str, Trials]:
     Raises
     ------
     InputError
-        See `read_trials`, `make_epochs` and `check_phases`; or a file changed since the build began.
+        See `read_trials`, `make_epochs`, `check_labels` and `check_phases`; or a file changed since the build began.
     """
     cut = Cut(
         channels=tuple(options["channels"]),
@@ -47,8 +47,10 @@ def read_subject(root: Path, options: Mapping[str, Any]) -> dict[str, Trials]:
             start=options["file_start"],
             window=options["window"],
         )
-        if file_digest(root / file) != options["digests"][phase]:
-            raise InputError(f"{file}: changed since the build began; start it again")
+        for part, digest in trial_digests(root, [file], file_digest).items():
+            if digest != options["digests"].get(part):
+                raise InputError(f"{part}: changed since the build began; start it again")
         phases[phase] = make_epochs(read, cut, str(file))
-    check_phases(phases, options["train"], f"subject {options['subject']!r}")
+        check_labels(phases[phase].labels, str(file), continuous=options["continuous"])
+    check_phases(phases, options["train"], f"subject {options['subject']!r}", continuous=options["continuous"])
     return phases

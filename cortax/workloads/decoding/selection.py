@@ -1,22 +1,25 @@
-"""Means, spreads and analyses of variance of many training sets of one bin, from sums that one product makes.
+"""Means, spreads and F tests of many training sets of one bin, from sums that one product makes.
 
 Training sets of nested folds are the same trials less a few. A matrix of zeros and ones, with a row for each training
 set and class, times the trials gives every class's sum in every training set; times their squares, what spreads are
-made of. Where rounding could decide whether a column is selected, scikit-learn's own F test does.
+made of. Of continuous labels the rows are the labels themselves. Where rounding could decide whether a column is
+selected, scikit-learn's own F test does.
 """
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
-from sklearn.feature_selection import f_classif
+from sklearn.feature_selection import f_classif, f_regression
 
 from cortax.learning.arrays import Bools, Floats, Ints
+from cortax.workloads.decoding.folds import count_classes
 
-__all__ = ["SetStatistics", "set_statistics"]
+__all__ = ["SetStatistics", "f_test", "set_statistics"]
 
 # F values this near to the threshold may be on its other side where they are worked out in another order.
 _NEAR = 1e-7
@@ -41,38 +44,33 @@ class SetStatistics:
     deviation: Floats
 
 
-def set_statistics(X: Floats, y: Ints, sets: Bools, alpha: float | None) -> SetStatistics:
+def set_statistics(X: Floats, y: Floats | Ints, sets: Bools, alpha: float | None) -> SetStatistics:
     """Select and describe the columns of each training set.
 
     Parameters
     ----------
     X : float64 array of shape (n_trials, n_columns)
         Finite.
-    y : int array of shape (n_trials,)
-        Classes 0, 1, ..., all of which every training set has.
+    y : int or float64 array of shape (n_trials,)
+        Classes 0, 1, ..., all of which every training set has; or continuous labels.
     sets : bool array of shape (n_sets, n_trials)
         Which trials are in which training set. No other trial matters for it.
     alpha : float, optional
-        One-way analysis of variance: a column is kept if its p is below. Columns that vary are kept if it is None.
+        A column is kept if p is below, by a one-way analysis of variance (`f_classif`) or, of continuous labels, by the
+        F test of a regression (`f_regression`). Columns that vary are kept if it is None.
     """
-    n_classes = int(y.max()) + 1
     # Sums of squares lose least digits around the mean. It is no number that a training set learns.
     shift = X.mean(axis=0)
     centred = X - shift
-    members = sets[:, None] & (y[None] == np.arange(n_classes)[:, None])  # (n_sets, n_classes, n_trials)
-    counts = members.sum(axis=2)
-    flat = members.reshape(-1, len(y)).astype(np.float64)
-    sums = (flat @ centred).reshape(*counts.shape, -1)
-    n = counts.sum(axis=1)[:, None]
-    mean = sums.sum(axis=1) / n
+    n = sets.sum(axis=1)[:, None]
+    mean, between, df = _explained(centred, y, sets)
     total = (sets.astype(np.float64) @ centred**2) - n * mean**2
     varies = total > _FLAT * (centred**2).sum(axis=0)
     keep, near = varies.copy(), ~varies & (np.ptp(X, axis=0) > 0)
     if alpha is not None:
-        between = (sums**2 / counts[:, :, None]).sum(axis=1) - n * mean**2
         with np.errstate(divide="ignore", invalid="ignore"):
-            F = between / (n_classes - 1) / ((total - between) / (n - n_classes))
-        threshold = stats.f.isf(alpha, n_classes - 1, n - n_classes)
+            F = between / df / ((total - between) / (n - 1 - df))
+        threshold = stats.f.isf(alpha, df, n - 1 - df)
         keep &= threshold < F
         near |= varies & (np.abs(F - threshold) <= _NEAR * threshold)
     for number in np.flatnonzero(near.any(axis=1)):
@@ -82,11 +80,32 @@ def set_statistics(X: Floats, y: Ints, sets: Bools, alpha: float | None) -> SetS
     return SetStatistics(keep, mean + shift, deviation)
 
 
-def _exactly(X: Floats, y: Ints, alpha: float | None) -> Bools:
+def f_test(y: Floats | Ints) -> Callable[..., tuple[Floats, Floats]]:
+    """Return scikit-learn's test of columns, of X and y, for such labels."""
+    test: Callable[..., tuple[Floats, Floats]] = f_classif if count_classes(y) else f_regression
+    return test
+
+
+def _explained(centred: Floats, y: Floats | Ints, sets: Bools) -> tuple[Floats, Floats, int]:
+    """Return means of columns, sums of squares that labels explain, of shape (n_sets, n_columns), and their freedom."""
+    n, n_classes = sets.sum(axis=1)[:, None], count_classes(y)
+    if not n_classes:
+        own = np.where(sets, y - (sets @ y)[:, None] / n, 0.0)  # labels around the mean of the training set
+        products = np.concatenate([sets, own]).astype(np.float64) @ centred
+        squares = (own**2).sum(axis=1)[:, None]
+        return products[: len(sets)] / n, products[len(sets) :] ** 2 / np.where(squares > 0, squares, 1.0), 1
+    members = sets[:, None] & (y[None] == np.arange(n_classes)[:, None])  # (n_sets, n_classes, n_trials)
+    counts = members.sum(axis=2)
+    sums = (members.reshape(-1, len(y)).astype(np.float64) @ centred).reshape(*counts.shape, -1)
+    mean = sums.sum(axis=1) / n
+    return mean, (sums**2 / counts[:, :, None]).sum(axis=1) - n * mean**2, n_classes - 1
+
+
+def _exactly(X: Floats, y: Floats | Ints, alpha: float | None) -> Bools:
     varies = np.ptp(X, axis=0) > 0
     if alpha is None or not varies.any():
         return np.asarray(varies)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        p = np.where(varies, f_classif(X, y)[1], 1.0)
+        p = np.where(varies, f_test(y)(X, y)[1], 1.0)
     return np.asarray(p < alpha)

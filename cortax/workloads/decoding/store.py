@@ -35,7 +35,7 @@ class Decoded:
     weights : float64 array of shape (n_bins, n_columns, n_outer, n_outputs), memory-mapped
         Of no columns where scikit-learn's estimators decode.
     classes : tuple of str
-        In the order of votes and outputs.
+        In the order of votes and outputs; none where labels are continuous.
     configs : tuple
         Of the decoder, which `chosen` counts.
     """
@@ -62,13 +62,14 @@ class Votes:
     votes : uint16 array of shape (n_bins trained in, n_bins tested in, n_trials, n_classes)
         How many models voted for the class; a trial has `n_models` votes.
     decisions : float32 array of shape (n_bins, n_bins, n_trials, n_outputs)
-        Mean of the models' decision values.
+        Mean of the models' decision values. Where labels are continuous there are no classes, and so no votes, and this
+        is the mean prediction, float64.
     n_models : int
         The outer folds; or 1 in the phase that was trained in, where a trial is told by the fold that tests it.
     """
 
     votes: npt.NDArray[np.uint16]
-    decisions: Singles
+    decisions: Singles | Floats
     n_models: int
     classes: tuple[str, ...]
     about: Described

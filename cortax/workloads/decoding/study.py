@@ -11,6 +11,7 @@ from cortax.study.section import Name, PageOptions, Section, Study, expand_paths
 
 __all__ = [
     "Decoder",
+    "DecodingPage",
     "DecodingSearch",
     "DecodingStatistics",
     "DecodingStudy",
@@ -108,23 +109,25 @@ class Features(Section):
         return self
 
 
-_GRIDS = {"svm": "C", "logistic": "C", "lda": "shrinkage", "sklearn": "grid"}
+_GRIDS = {"svm": "C", "logistic": "C", "lda": "shrinkage", "ridge": "alpha", "sklearn": "grid"}
+_OF_CLASSES, _OF_NUMBERS = ("balanced_accuracy", "accuracy", "roc_auc"), ("pearson_r", "r2")
 
 
 class Decoder(Section):
-    """A family of classifiers, of which inner folds choose one for each outer fold and bin."""
+    """A family of decoders, of which inner folds choose one for each outer fold and bin."""
 
-    kind: Literal["svm", "logistic", "lda", "sklearn"]
+    kind: Literal["svm", "logistic", "lda", "ridge", "sklearn"]
     select: float | None = Field(default=None, gt=0, lt=1)
     C: list[Positive] | None = Field(default=None, min_length=1)
     shrinkage: list[Annotated[float, Field(gt=0, le=1)]] | None = Field(default=None, min_length=1)
+    alpha: list[Positive] | None = Field(default=None, min_length=1)
     estimator: str | None = None
     grid: list[dict[str, Any]] | None = Field(default=None, min_length=1)
 
     @model_validator(mode="after")
     def _of_kind(self) -> Decoder:
         own = _GRIDS[self.kind]
-        for key in ("C", "shrinkage", "grid"):
+        for key in ("C", "shrinkage", "alpha", "grid"):
             if (given := getattr(self, key)) is not None and key != own:
                 raise ValueError(f"kind = {self.kind!r}: {key} is of another kind; its configurations are in {own}")
             if given is not None and key != "grid" and given != sorted(set(given)):
@@ -135,8 +138,13 @@ class Decoder(Section):
 
     @property
     def configurations(self) -> list[Any]:
-        """What inner folds choose from: penalties C, shrinkages, or parameters of an estimator."""
-        defaults = {"svm": [1e-4, 1e-3, 1e-2, 1e-1, 1.0], "logistic": [1e-4, 1e-2, 1.0], "lda": [0.1, 0.5, 0.9]}
+        """What inner folds choose from: penalties C or alpha, shrinkages, or parameters of an estimator."""
+        defaults = {
+            "svm": [1e-4, 1e-3, 1e-2, 1e-1, 1.0],
+            "logistic": [1e-4, 1e-2, 1.0],
+            "lda": [0.1, 0.5, 0.9],
+            "ridge": [1.0, 10.0, 100.0, 1e3, 1e4, 1e5],
+        }
         given = getattr(self, _GRIDS[self.kind])
         return list(given) if given is not None else defaults.get(self.kind, [{}])
 
@@ -146,14 +154,14 @@ class DecodingSearch(Section):
 
     n_outer: int = Field(default=10, ge=2)
     n_inner: int = Field(default=3, ge=2)
-    scoring: Literal["accuracy", "balanced_accuracy"] = "balanced_accuracy"
+    scoring: Literal["accuracy", "balanced_accuracy", "r2"] | None = None
     solver: Literal["fast", "scikit-learn"] = "fast"
 
 
 class DecodingStatistics(Section):
     """What maps of scores are tested for, and how."""
 
-    metric: Literal["balanced_accuracy", "accuracy", "roc_auc"] = "balanced_accuracy"
+    metric: Literal["balanced_accuracy", "accuracy", "roc_auc", "pearson_r", "r2"] | None = None
     smoothing: float = Field(default=0.0, ge=0)
     permutations: int = Field(default=500, ge=1)
     exchange: Literal["within-groups", "whole-groups"] = "within-groups"
@@ -162,6 +170,12 @@ class DecodingStatistics(Section):
     threshold: float = Field(default=0.05, gt=0, lt=0.5)
     draws: int = Field(default=10_000, ge=100)
     confidence: float = Field(default=0.95, gt=0, lt=1)
+
+
+class DecodingPage(PageOptions):
+    """The page of HTML that a build writes, and where electrodes are if no file says it: a montage of MNE."""
+
+    montage: str | None = None
 
 
 class DecodingStudy(Study):
@@ -173,7 +187,41 @@ class DecodingStudy(Study):
     decoders: dict[Name, Decoder] = Field(min_length=1)
     search: DecodingSearch = DecodingSearch()
     statistics: DecodingStatistics = DecodingStatistics()
-    report: PageOptions = PageOptions()
+    report: DecodingPage = DecodingPage()
+
+    @property
+    def continuous(self) -> bool:
+        """Whether labels are numbers to predict, and no classes."""
+        return all(decoder.kind == "ridge" for decoder in self.decoders.values())
+
+    @property
+    def scoring(self) -> str:
+        """By what inner folds choose."""
+        return self.search.scoring or ("r2" if self.continuous else "balanced_accuracy")
+
+    @property
+    def metric(self) -> str:
+        """What maps show."""
+        return self.statistics.metric or ("pearson_r" if self.continuous else "balanced_accuracy")
+
+    @model_validator(mode="after")
+    def _of_one_kind_of_labels(self) -> DecodingStudy:
+        ridge = [name for name, decoder in self.decoders.items() if decoder.kind == "ridge"]
+        if others := sorted(set(self.decoders) - set(ridge)) if ridge else []:
+            raise ValueError(
+                f"decoders {ridge} of kind 'ridge' predict continuous labels, and {others} tell classes; epochs.label "
+                "is one or the other: make two studies"
+            )
+        metrics = _OF_NUMBERS if self.continuous else _OF_CLASSES
+        for key, value in (("statistics.metric", self.metric), ("search.scoring", self.scoring)):
+            if value not in metrics:
+                of = "continuous labels" if self.continuous else "classes"
+                raise ValueError(f"{key} = {value!r}: these decoders are of {of}; use one of {list(metrics)}")
+        if self.continuous and self.epochs.classes:
+            raise ValueError(
+                "epochs.classes: decoders of kind 'ridge' predict continuous labels, which have no classes"
+            )
+        return self
 
     @model_validator(mode="after")
     def _can_be_a_group(self) -> DecodingStudy:

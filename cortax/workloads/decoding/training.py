@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cortax.errors import SearchError
-from cortax.learning.arrays import Ints, Singles
+from cortax.learning.arrays import Floats, Ints, Singles
 from cortax.learning.folds import Folds
 from cortax.payload import open_sealed, seal
 from cortax.provenance import outputs
@@ -18,7 +18,7 @@ from cortax.store import build, pack, split, unpack
 from cortax.workflow.task import Unit
 from cortax.workloads.decoding.bins import BinFit, DecoderOptions, fit_bin
 from cortax.workloads.decoding.described import Described, open_features
-from cortax.workloads.decoding.folds import class_codes, trial_folds
+from cortax.workloads.decoding.folds import trial_folds, trial_targets
 from cortax.workloads.decoding.linear import warm_up
 from cortax.workloads.decoding.plain import fit_bin_plainly
 
@@ -39,7 +39,8 @@ class DecodeTask:
     Attributes
     ----------
     features : float32 array of shape (n_bins, n_trials, n_columns)
-    y : int array of shape (n_trials,)
+    y : int or float64 array of shape (n_trials,)
+        Classes, or continuous labels.
     folds : Folds
     options : DecoderOptions
     where : str
@@ -47,7 +48,7 @@ class DecodeTask:
     """
 
     features: Singles
-    y: Ints
+    y: Floats | Ints
     folds: Folds
     options: DecoderOptions
     where: str
@@ -98,7 +99,8 @@ def open_decode_task(jobs: Mapping[str, Any], options: Mapping[str, Any]) -> tup
     """
     outputs.check_all(jobs)
     features, about = open_features(jobs["features"].path)
-    y, classes = class_codes(about.labels)
+    continuous = options["kind"] == "ridge"
+    y, classes = trial_targets(about.labels, continuous=continuous)
     folds = trial_folds(
         about.labels,
         about.groups,
@@ -106,6 +108,7 @@ def open_decode_task(jobs: Mapping[str, Any], options: Mapping[str, Any]) -> tup
         n_inner=options["n_inner"],
         seed=options["seed"],
         subject=options["subject"],
+        continuous=continuous,
     )
     task = DecodeTask(features, y, folds, decoder_options(options), options["where"])
     if not task.options.plain:

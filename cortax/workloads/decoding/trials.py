@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import warnings
+import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,10 +14,13 @@ import numpy as np
 from cortax.data.files import ends_with, opened
 from cortax.errors import InputError, choices
 from cortax.learning.arrays import Floats
+from cortax.study.section import relative_paths
 
-__all__ = ["Trials", "read_trials"]
+__all__ = ["Trials", "read_trials", "trial_digests", "trial_files"]
 
 _MNE = (".fif", ".set", ".vhdr", ".edf", ".bdf")
+# Where a BrainVision header names the files of signals and markers; $b is its own name.
+_NAMED = re.compile(rb"^(?:DataFile|MarkerFile)=(.+?)\s*$", re.MULTILINE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +41,10 @@ class Trials:
         Seconds of the first sample, relative to the event.
     dropped : mapping of reason to int
         Trials that the file has and that are not here.
+    positions : tuple of (x, y, z), of length n_channels
+        Metres in the frame of the head; NaN where the file does not say it. Empty where it says none.
+    unfit : mapping of channel to str
+        Why a channel is not to be decoded unless its user says so: for example, that it is marked bad.
     """
 
     data: Floats
@@ -48,6 +54,8 @@ class Trials:
     rate: float
     start: float
     dropped: Mapping[str, int] = field(default_factory=dict)
+    positions: tuple[tuple[float, ...], ...] = ()
+    unfit: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def times(self) -> Floats:
@@ -74,8 +82,8 @@ def read_trials(
         the extra "eeg" (MNE): epochs in `-epo.fif` and `.set`; recordings in `.fif`, `.set`, `.vhdr` (BrainVision),
         `.edf` and `.bdf`, cut around their annotations.
     label, group : str
-        Name of an array of an `.npz`, or of a column of MNE's metadata. Without metadata, MNE's labels are the
-        descriptions of events.
+        Name of an array of an `.npz`, or of a column of MNE's metadata. If `label` is "labels" and there is no such
+        column, MNE's labels are the descriptions of events.
     rate, start : float
         Hz, and seconds of the first sample, where an `.npz` or `.ts` file does not say them.
     window : two floats
@@ -98,10 +106,39 @@ def read_trials(
     elif ends_with(path, ".ts"):
         trials = _read_ts(path, group, rate, start)
     elif ends_with(path, *_MNE):
-        trials = _read_mne(path, label, group, window)
+        from cortax.workloads.decoding.recordings import read_recording
+
+        trials = Trials(**read_recording(path, trial_files(path), label=label, group=group, window=window))
     else:
         raise InputError(f"{path}: format of trials: {choices(path.suffix, ('.npz', '.ts', *_MNE))}")
     return _checked(path, trials)
+
+
+def trial_files(path: Path | str) -> list[Path]:
+    """Return the files that trials are read from: the one that is named, and those that its format keeps beside it.
+
+    BrainVision's header names two others, EEGLAB's `.fdt` has the name of its `.set`, and a `.fif` above 2 GB goes on
+    in `-1.fif` or `_split-02`. Only files that are there are returned, but for `path`.
+    """
+    path = Path(path)
+    others: list[Path] = []
+    if not path.is_file():
+        return [path]
+    if ends_with(path, ".vhdr"):
+        names = [name.decode("utf-8", "replace") for name in _NAMED.findall(path.read_bytes())]
+        others = [path.parent / Path(name.replace("$b", path.stem)).name for name in names]
+    elif ends_with(path, ".set"):
+        others = [path.with_suffix(".fdt")]
+    elif ends_with(path, ".fif"):
+        first = re.compile(re.escape(path.stem).replace(r"_split\-01", r"_split\-\d+") + r"(-\d+)?\.fif")
+        others = sorted(other for other in path.parent.glob("*.fif") if first.fullmatch(other.name) and other != path)
+    return [path, *(other for other in others if other.is_file())]
+
+
+def trial_digests(root: Path, files: Iterable[str], digest_of: Callable[[Path], str]) -> dict[str, str]:
+    """Return the digest of every file that trials of these are read from, by its path in the project."""
+    parts = [part for file in files for part in trial_files(root / file)]
+    return {relative_paths(str(part), root): digest_of(part) for part in parts}
 
 
 def _checked(path: Path, trials: Trials) -> Trials:
@@ -204,55 +241,3 @@ def _parse_channels(path: Path, number: int, channels: Sequence[str]) -> Floats:
         raise InputError(
             f"{path}: line {number}: channels of numbers, all of one length, then a label: {error}"
         ) from error
-
-
-def _read_mne(path: Path, label: str, group: str | None, window: Sequence[float] | None) -> Trials:
-    try:
-        import mne
-    except ImportError as error:
-        raise InputError(f"{path}: needs MNE; install it: pip install 'cortax[eeg]'") from error
-    with opened(path, "recording"), warnings.catch_warnings(), mne.use_log_level("ERROR"):
-        # What MNE warns of (units, names of files) is no fault of the data; what it cannot read is an error.
-        warnings.simplefilter("ignore")
-        epochs = _open_epochs(mne, path, window)
-    # MNE says of every event why it is no trial; an event that is of no condition was not asked for.
-    reasons = Counter(reason for log in epochs.drop_log for reason in log if reason != "IGNORED")
-    names = {code: name for name, code in epochs.event_id.items()}
-    labels = [names[code] for code in epochs.events[:, 2]]
-    if epochs.metadata is not None and label in epochs.metadata:
-        labels = [str(value) for value in epochs.metadata[label]]
-    groups: tuple[str, ...] = ()
-    if group:
-        columns = [] if epochs.metadata is None else list(epochs.metadata)
-        if group not in columns:
-            raise InputError(f"{path}: epochs.group: no such column of the metadata: {choices(group, columns)}")
-        groups = tuple(str(value) for value in epochs.metadata[group])
-    data = np.asarray(epochs.get_data(copy=False), dtype=np.float64)
-    rate, start = float(epochs.info["sfreq"]), float(epochs.tmin)
-    return Trials(data, tuple(labels), groups, tuple(epochs.ch_names), rate, start, dict(reasons))
-
-
-def _open_epochs(mne: Any, path: Path, window: Sequence[float] | None) -> Any:
-    """Open epochs, or cut a recording around its annotations; channels that are no data, such as triggers, are left."""
-    picks = {"picks": "data", "exclude": []}
-    if ends_with(path, "epo.fif"):
-        return mne.read_epochs(path, preload=True).pick(**picks)
-    if ends_with(path, ".set"):
-        # Epochs and recordings have the same ending, and MNE says only by failing which it is.
-        with contextlib.suppress(ValueError, TypeError, RuntimeError):
-            return mne.read_epochs_eeglab(path).pick(**picks)
-    readers: dict[str, Callable[..., Any]] = {
-        ".fif": mne.io.read_raw_fif,
-        ".vhdr": mne.io.read_raw_brainvision,
-        ".edf": mne.io.read_raw_edf,
-        ".bdf": mne.io.read_raw_bdf,
-        ".set": mne.io.read_raw_eeglab,
-    }
-    raw = readers[path.suffix.lower()](path, preload=True).pick(**picks)
-    if window is None:
-        raise InputError(f"{path}: a recording is cut around its events; say epochs.window, in seconds")
-    events, names = mne.events_from_annotations(raw)
-    if not len(events):
-        raise InputError(f"{path}: has no annotations, and so no events to cut trials around")
-    how = {"tmin": window[0], "tmax": window[1], "baseline": None, "preload": True}
-    return mne.Epochs(raw, events, names, **how, event_repeated="error")

@@ -14,9 +14,9 @@ __all__ = ["SECTIONS", "sections"]
 SECTIONS = (study.section, maps.section, maps.subjects_section, nulls.section, fits.section, fits.patterns_section)
 
 
-def sections(made: StudyJobs) -> Iterator[PageSection | None]:
-    """Make every section; None where there is nothing to show."""
-    material = Material(made)
+def sections(made: StudyJobs, *, montage: str | None = None) -> Iterator[PageSection | None]:
+    """Make every section; None where there is nothing to show. `montage`: see `DecodingPage`."""
+    material = Material(made, montage)
     for section in SECTIONS:
         yield section(material)
     yield work_section(made)

@@ -13,6 +13,7 @@ from cortax.report.blocks import Block, Choice, Figure, PageSection, Sheet, Text
 from cortax.report.figures import COLOURS, HEAT, as_png, as_svg, new_figure
 from cortax.report.page import MadeJob
 from cortax.workloads.decoding.report.material import Material
+from cortax.workloads.decoding.report.topomaps import draw_heads, electrode_positions
 from cortax.workloads.decoding.store import Decoded, open_decoded
 
 __all__ = ["patterns_section", "section"]
@@ -118,7 +119,7 @@ def patterns_section(material: Material) -> PageSection | None:
         for called, members in _alike(decoded, jobs).items():
             if members[0].patterns.shape[1]:
                 name = f"{features}, {decoder}{called}"
-                figures.append((name, _pattern_figure(members, name)))
+                figures.append((name, _pattern_figure(members, name, material)))
     if not figures:
         return None
     text = (
@@ -138,11 +139,21 @@ def _alike(decoded: list[Decoded], jobs: list[MadeJob]) -> dict[str, list[Decode
     return {f", {job.key['subject']}": [made] for job, made in zip(jobs, decoded, strict=True)}
 
 
-def _pattern_figure(members: list[Decoded], name: str) -> Figure:
+def _pattern_figure(members: list[Decoded], name: str, material: Material) -> Figure:
     about = members[0].about
     squares = np.mean([made.patterns.astype(np.float64) ** 2 for made in members], axis=(0, 3))
     # (n_bins, n_columns) -> (n_channels, n_bins)
     strength = np.sqrt(squares.reshape(len(squares), len(about.channels), -1).mean(axis=2)).T
+    channel, place = np.unravel_index(int(np.argmax(strength)), strength.shape)
+    strongest = f"Strongest in channel {about.channels[channel]} at {about.centres[place]:.3g} s."
+    caption = f"{html.escape(name)}: {len(members)} subjects."
+    if positions := electrode_positions(material, about.channels):
+        drawn = as_png(
+            draw_heads(strength, about.channels, positions, about.centres),
+            f"Strength of activation patterns of {name} on the head, bin by bin. {strongest}",
+        )
+        unknown = [html.escape(other) for other in about.channels if other not in positions]
+        return Figure(drawn, caption + (f" Without a position: {', '.join(unknown)}." if unknown else ""))
     figure = new_figure(7.0, 1.0 + 0.18 * len(about.channels))
     axes = figure.subplots()
     half = (about.centres[1] - about.centres[0]) / 2 if len(about.centres) > 1 else 0.5
@@ -151,9 +162,5 @@ def _pattern_figure(members: list[Decoded], name: str) -> Figure:
     axes.set_yticks(range(len(about.channels)), about.channels, fontsize=7)
     axes.set(xlabel="bin, s")
     figure.colorbar(image, ax=axes, label="strength, in units of the channel")
-    channel, place = np.unravel_index(int(np.argmax(strength)), strength.shape)
-    alt = (
-        f"Strength of activation patterns of {name}: channels by bins. Strongest in channel {about.channels[channel]} "
-        f"at {about.centres[place]:.3g} s."
-    )
-    return Figure(as_png(figure, alt), f"{html.escape(name)}: {len(members)} subjects.")
+    alt = f"Strength of activation patterns of {name}: channels by bins. {strongest}"
+    return Figure(as_png(figure, alt), caption)

@@ -43,10 +43,11 @@ class TestedMap:
 
 
 class Material:
-    """What the jobs of a study hold."""
+    """What the jobs of a study hold, and the montage that the study names."""
 
-    def __init__(self, made: StudyJobs) -> None:
+    def __init__(self, made: StudyJobs, montage: str | None = None) -> None:
         self.made = made
+        self.montage = montage
 
     def table(self, method: str, file: str) -> pd.DataFrame:
         """Return the tables of all jobs of a method, each with its job's key and id."""

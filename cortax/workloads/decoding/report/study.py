@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import html
+from collections import Counter
+from collections.abc import Sequence
 
 import pandas as pd
 
@@ -16,6 +18,8 @@ _METRICS = {
     "balanced_accuracy": "balanced accuracy, the mean over classes of the share of trials that are told right",
     "accuracy": "accuracy, the share of trials that are told right",
     "roc_auc": "the area under the ROC curve",
+    "pearson_r": "the correlation of labels with predictions",
+    "r2": "R2, the share of the variance of labels that predictions explain",
 }
 
 
@@ -56,13 +60,12 @@ def _trials(material: Material) -> Block:
     for job in material.made.of("epochs"):
         for phase in job.setup["options"]["files"]:
             trials = open_trials(job.folder, phase)
-            counts = pd.Series(trials.labels).value_counts().sort_index()
             rows.append(
                 {
                     "subject": job.key["subject"],
                     "phase": phase,
                     "trials": len(trials.labels),
-                    "by class": ", ".join(f"{name} {n}" for name, n in counts.items()),
+                    "labels": _labels(trials.labels, continuous=job.setup["options"]["continuous"]),
                     "channels": len(trials.channels),
                     "rate, Hz": trials.rate,
                     "from, s": float(trials.times[0]),
@@ -72,6 +75,13 @@ def _trials(material: Material) -> Block:
                 }
             )
     return Sheet("trials", "Trials of every subject", pd.DataFrame(rows), ("phase",), {"trials": "job"})
+
+
+def _labels(labels: Sequence[str], *, continuous: bool) -> str:
+    if continuous:
+        numbers = [float(label) for label in labels]
+        return f"{min(numbers):g} to {max(numbers):g}"
+    return ", ".join(f"{name} {n}" for name, n in sorted(Counter(labels).items()))
 
 
 def _group_table(material: Material) -> pd.DataFrame:

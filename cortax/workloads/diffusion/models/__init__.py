@@ -1,0 +1,1 @@
+"""Models of the diffusion signal, fitted voxel by voxel: no voxel's numbers depend on another's."""
