@@ -10,7 +10,7 @@ from cortax.payload import open_sealed
 from cortax.provenance.files import file_digest
 from cortax.workflow.plan.restrict import restrict
 from cortax.workflow.workload import Planning, read_study, workload_of
-from cortax.workloads.sequences.check import check_sequences, read_site
+from cortax.workloads.sequences.check import check_sequences
 from cortax.workloads.sequences.dataset import save_series
 from cortax.workloads.sequences.plan import dataset_options, sequences_jobs, site_options
 from cortax.workloads.sequences.predicting import (
@@ -20,6 +20,7 @@ from cortax.workloads.sequences.predicting import (
     save_predictions,
     skill_tables,
 )
+from cortax.workloads.sequences.reading import read_site
 from cortax.workloads.sequences.rivers import write_rivers
 from cortax.workloads.sequences.tasks import TrainTask, open_train_task, save_models
 

@@ -19,8 +19,8 @@ options = {
 def synthesis(job):
     from cortax.errors import InputError
     from cortax.provenance.files import file_digest
-    from cortax.workloads.sequences.check import read_site
     from cortax.workloads.sequences.dataset import save_series
+    from cortax.workloads.sequences.reading import read_site
 
     series = read_site(find_root(), options)
     if file_digest(find_root() / options.file) != options.digest:

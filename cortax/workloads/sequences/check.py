@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from cortax.errors import InputError
 from cortax.workloads.sequences.dataset import Dataset
 from cortax.workloads.sequences.plan import dataset_options, site_file, site_options
-from cortax.workloads.sequences.reading import Series, TargetColumn, read_series
+from cortax.workloads.sequences.reading import read_site
 from cortax.workloads.sequences.study import SequencesStudy
 
-__all__ = ["check_sequences", "read_site"]
-
-
-def read_site(root: Path, options: dict[str, Any]) -> Series:
-    """Read the table of a site as the options of a `site` job say; raises InputError as `read_series`."""
-    targets = [TargetColumn(target["column"], target["transform"]) for target in options["targets"]]
-    return read_series(
-        root / options["file"], time=options["time"], inputs=options["inputs"], targets=targets, fill=options["fill"]
-    )
+__all__ = ["check_sequences"]
 
 
 def check_sequences(study: SequencesStudy, root: Path) -> None:

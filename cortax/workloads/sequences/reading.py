@@ -15,7 +15,7 @@ from cortax.data.textfiles import column_names, read_columns
 from cortax.errors import InputError, choices
 from cortax.learning.arrays import Bools, Floats
 
-__all__ = ["Days", "Series", "TargetColumn", "check_inputs", "days_between", "read_series", "runs_of"]
+__all__ = ["Days", "Series", "TargetColumn", "check_inputs", "days_between", "read_series", "read_site", "runs_of"]
 
 Days = npt.NDArray[np.datetime64]
 
@@ -55,6 +55,14 @@ class Series:
 def days_between(first: Any, last: Any) -> Days:
     """Return all days from the first to the last, both included."""
     return np.arange(np.datetime64(first, "D"), np.datetime64(last, "D") + 1)
+
+
+def read_site(root: Path, options: dict[str, Any]) -> Series:
+    """Read the table of a site as the options of a `site` job say; raises InputError as `read_series`."""
+    targets = [TargetColumn(target["column"], target["transform"]) for target in options["targets"]]
+    return read_series(
+        root / options["file"], time=options["time"], inputs=options["inputs"], targets=targets, fill=options["fill"]
+    )
 
 
 def read_series(
