@@ -8,7 +8,7 @@ PIP = $(BIN)/python -m pip --disable-pip-version-check --no-input
 
 build: $(VENV)/.installed
 	$(BIN)/cortax data
-	$(BIN)/cortax build demo ds000174 grn bci eeg_group diffusion diffusion_simulated
+	$(BIN)/cortax build demo ds000174 grn bci eeg_group diffusion diffusion_simulated rivers
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder

@@ -12,6 +12,7 @@ import sys
 import types
 import typing
 from collections.abc import Callable, Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ from cortax.workloads.decoding.study import DecodingStudy
 from cortax.workloads.diffusion.study import DiffusionStudy
 from cortax.workloads.network.study import NetworkStudy
 from cortax.workloads.regions.study.study import RegionsStudy
+from cortax.workloads.sequences.study import SequencesStudy
 
 MEANINGS = Path(__file__).with_name("study_keys.toml")
 _DIRECTIVE = re.compile(r"^<!-- ([a-z-]+)(?:: (\S+))? -->$", re.M)
@@ -62,6 +64,7 @@ def study_models() -> dict[str, type[BaseModel]]:
     visit("network", NetworkStudy)
     visit("decoding", DecodingStudy)
     visit("diffusion", DiffusionStudy)
+    visit("sequences", SequencesStudy)
     visit("bench", BenchStudy)
     return found
 
@@ -122,7 +125,7 @@ def _type(annotation: Any) -> str:
         return "section"
     if annotation is Patterns:
         return "list of text"
-    names = {str: "text", int: "whole number", float: "number", bool: "true or false", Any: "anything"}
+    names = {str: "text", int: "whole number", float: "number", bool: "true or false", Any: "anything", date: "date"}
     return names[annotation]
 
 

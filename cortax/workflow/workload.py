@@ -31,6 +31,7 @@ _OWN = {
     "network": "cortax.workloads.network:workload",
     "decoding": "cortax.workloads.decoding:workload",
     "diffusion": "cortax.workloads.diffusion:workload",
+    "sequences": "cortax.workloads.sequences:workload",
     "bench": "cortax.workloads.bench:workload",
 }
 

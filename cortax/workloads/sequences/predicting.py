@@ -1,0 +1,134 @@
+"""Predictions of all models of a site, and how good they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from cortax.learning.arrays import Floats, Singles
+from cortax.store import build, load, save
+from cortax.workloads.sequences.dataset import Dataset, Period, open_series
+from cortax.workloads.sequences.networks import NetworkSize
+from cortax.workloads.sequences.reading import Days
+from cortax.workloads.sequences.skill import skill
+from cortax.workloads.sequences.tasks import open_models
+from cortax.workloads.sequences.training import State, predict
+
+__all__ = ["PERIODS", "Predictions", "open_predictions", "predict_site", "save_predictions", "skill_tables"]
+
+PERIODS = ("validation", "test")
+_BATCH = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """What all models of a site say about one period.
+
+    Attributes
+    ----------
+    days : datetime64[D] array of shape (n_days,)
+    observed : float64 array of shape (n_days, n_targets)
+        In the targets' units; NaN where missing, and on the days of the warm-up nothing is predicted.
+    values : float32 array of shape (n_models, n_days, n_targets)
+        NaN of models that diverged.
+    factors, seeds : tuples
+        Of each model.
+    diverged : tuple of bool
+    targets : tuple of str
+        The primary one first.
+    """
+
+    days: Days
+    observed: Floats
+    values: Singles
+    factors: tuple[float, ...]
+    seeds: tuple[int, ...]
+    diverged: tuple[bool, ...]
+    targets: tuple[str, ...]
+
+
+def predict_site(site: Any, trained: Sequence[Any], options: Mapping[str, Any]) -> dict[str, Predictions]:
+    """Predict both periods after training by all models of a site that are asked for.
+
+    `site`, `trained`: the jobs; `options`: those of `predict`. Raises CortaxError as `Dataset` does.
+    """
+    dataset = Dataset(open_series(site.path), options)
+    size = NetworkSize(dataset.n_inputs, options["hidden"], len(options["targets"]))
+    wanted = [(float(factor), int(seed)) for factor, seed in options["models"]]
+    best: dict[tuple[float, int], tuple[npt.NDArray[Any], bool]] = {}
+    for job in trained:
+        models, _, pairs = open_models(job.path)
+        for row, pair in enumerate(pairs):
+            best.setdefault(pair, (models.best[row], models.state[row] == State.DIVERGED))
+    parameters = np.array([best[pair][0] for pair in wanted])
+    found = {}
+    for name in PERIODS:
+        period = dataset.period(name, options[name], np.float32)
+        values = predict(parameters, size, period.windows.x, _BATCH)
+        found[name] = Predictions(
+            period.days,
+            _after_warm_up(period),
+            np.array([dataset.by_day(outputs, period) for outputs in values]),
+            tuple(factor for factor, _ in wanted),
+            tuple(seed for _, seed in wanted),
+            tuple(bool(best[pair][1]) for pair in wanted),
+            tuple(options["names"]),
+        )
+    return found
+
+
+def _after_warm_up(period: Period) -> Floats:
+    counts = np.zeros(len(period.days), dtype=bool)
+    counts[period.layout.places[period.layout.counts]] = True
+    return np.where(counts[:, None], period.observed, np.nan)
+
+
+def save_predictions(folder: str, found: Mapping[str, Predictions]) -> list[str]:
+    """Write predictions into a folder; return the names of the files."""
+    files: dict[str, Any] = {}
+    for name, part in found.items():
+        files[f"{name}.npy"] = part.values
+        files[f"{name}.npz"] = {"days": part.days.astype(np.int64), "observed": part.observed}
+        files[f"{name}.json"] = {key: getattr(part, key) for key in ("factors", "seeds", "diverged", "targets")}
+    return save(folder, files)
+
+
+def open_predictions(folder: str, name: str) -> Predictions:
+    """Open what `save_predictions` wrote of a period."""
+    values, arrays, about = load(folder, f"{name}.npy", f"{name}.npz", f"{name}.json")
+    return build(Predictions, arrays, about, {"values": values, "days": arrays["days"].astype("datetime64[D]")})
+
+
+def skill_tables(parts: Mapping[str, Predictions]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the skill of every model, and of the mean prediction over seeds of every factor.
+
+    A row for each period, target and model; models of factor 0 are trained for the primary target only, and have no row
+    of others. `diverged` is "yes" or "no"; those that did have NaN, and no part in means.
+    """
+    models, means = [], []
+    for period, part in parts.items():
+        for k, target in enumerate(part.targets):
+            for factor in dict.fromkeys(part.factors):
+                if k and not factor:
+                    continue
+                rows = [row for row, own in enumerate(part.factors) if own == factor]
+                head = {"period": period, "target": target, "factor": factor}
+                observed = part.observed[:, k]
+                for row in rows:
+                    told = {"seed": part.seeds[row], "diverged": "yes" if part.diverged[row] else "no"}
+                    models.append({**head, **told, **_skill(observed, part.values[row, :, k])})
+                kept = [row for row in rows if not part.diverged[row]]
+                mean = (
+                    part.values[kept, :, k].astype(np.float64).mean(axis=0) if kept else np.full(len(observed), np.nan)
+                )
+                means.append({**head, "n_seeds": len(kept), **_skill(observed, mean)})
+    return pd.DataFrame(models), pd.DataFrame(means)
+
+
+def _skill(observed: Floats, predicted: npt.NDArray[Any]) -> dict[str, float]:
+    return skill(observed, predicted.astype(np.float64))

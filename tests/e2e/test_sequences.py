@@ -1,0 +1,198 @@
+"""Sequences through Exax: what runs when a study changes, and that no number depends on who did what."""
+
+import os
+import shutil
+import signal
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import Project
+
+pytestmark = pytest.mark.slow
+
+STUDY = """
+kind = "sequences"
+name = "brooks"
+title = "Two brooks"
+simulated = true
+
+[sites]
+files = "input/brooks/{site}.csv"
+names = ["upper", "lower"]
+train = [2001-01-01, 2002-12-31]
+validation = [2003-01-01, 2003-12-31]
+test = [2004-01-01, 2004-12-31]
+window = 120
+warm_up = 30
+
+[inputs]
+columns = ["rain"]
+
+[targets.flow]
+column = "flow"
+transform = "log"
+primary = true
+
+[targets.level]
+column = "level"
+
+[network]
+hidden = 6
+
+[training]
+epochs = [4]
+rate = 0.02
+factors = [0.0, 0.5]
+seeds = 5
+"""
+LAST = ["choose", "compare", "report"]
+
+
+def write_brook(path, number):
+    rng = np.random.default_rng(number)
+    days = pd.date_range("2001-01-01", "2004-12-31")
+    rain = rng.gamma(0.5, 4.0, len(days))
+    flow = np.convolve(rain, 0.3 * 0.7 ** np.arange(30))[: len(days)] + 0.1
+    table = pd.DataFrame({"date": days.strftime("%Y-%m-%d"), "rain": rain, "flow": flow, "level": np.log(flow)})
+    table.loc[rng.random(len(days)) < 0.1, "level"] = np.nan
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table.to_csv(path, index=False)
+    past = time.time() - 60
+    os.utime(path, (past, past))
+
+
+@pytest.fixture(scope="module")
+def brooks():
+    root = Path(tempfile.mkdtemp(prefix="cx"))
+    project = Project(root)
+    project.study = "brooks"
+    project.write("studies/brooks.toml", STUDY)
+    for number, site in enumerate(("upper", "lower", "middle")):
+        write_brook(root / f"input/brooks/{site}.csv", number)
+    project.cortax("build", "brooks")
+    yield project
+    project.cortax("down", "--force", check=False)
+    shutil.rmtree(root, ignore_errors=True)
+
+
+def digests(project):
+    names = [name for name in project.jobs() if name != "report"]
+    return {name: (project.job(name) / "outputs.json").read_text().partition('"files"')[0] for name in names}
+
+
+def ran(project):
+    return sorted(project.build_log()["ran"])
+
+
+def rebuild(project, old, new):
+    project.edit("studies/brooks.toml", old, new)
+    project.cortax("build", "brooks")
+    return ran(project)
+
+
+def restore(project):
+    project.write("studies/brooks.toml", STUDY)
+    project.cortax("build", "brooks")
+
+
+def skills(project, site):
+    return pd.read_parquet(project.root / f"results/brooks/{site}/skill.parquet")
+
+
+def test_it_is_looked_up_like_any_other(brooks):
+    assert "SIMULATED DATA: Two brooks" in (brooks.root / "results/brooks/report.html").read_text()
+    assert len(skills(brooks, "upper")) == 2 * (10 + 5)
+    assert "verdict" in brooks.cortax("results", "brooks", "--table", "gains").stdout
+    assert "upper" in brooks.cortax("results", "brooks").stdout
+    assert "0 damaged" in brooks.cortax("verify").stdout
+    planned = brooks.cortax("plan", "brooks").stdout
+    assert "20 units (factor x seed)" in planned
+    assert "nothing would run" in planned
+
+
+def test_what_users_vary_last_runs_the_last_jobs(brooks):
+    assert rebuild(brooks, "[training]", '[statistics]\nmetric = "kge"\n\n[training]') == ["compare", "report"]
+    assert rebuild(brooks, "[training]", '[choose]\nmetric = "kge"\n\n[training]')[0] == "choose"
+    restore(brooks)
+
+
+def test_a_seed_a_site_or_epochs_more_run_what_is_new_and_change_no_old_number(brooks):
+    first, table = digests(brooks), skills(brooks, "upper")
+    new = rebuild(brooks, "seeds = 5", "seeds = 6")
+    trained = [name for name in new if name.startswith("train/")]
+    assert len(trained) == 2
+    assert {name: digest for name, digest in digests(brooks).items() if name in first and "train/" in name} == {
+        name: digest for name, digest in first.items() if "train/" in name
+    }
+    both = skills(brooks, "upper").query("seed < 6").reset_index(drop=True)
+    pd.testing.assert_frame_equal(both, table)
+    restore(brooks)
+    new = rebuild(brooks, '"lower"]', '"lower", "middle"]')
+    assert {name for name in new if "/" in name} == {
+        "site/middle", "train/middle/4", "predict/middle", "skill/middle"
+    }  # fmt: skip
+    restore(brooks)
+    new = rebuild(brooks, "epochs = [4]", "epochs = [4, 4]")
+    assert [name for name in new if name.startswith("train/")] == ["train/lower/8", "train/upper/8"]
+    stages = digests(brooks)
+    new = rebuild(brooks, "epochs = [4, 4]", "epochs = [8]")
+    whole = digests(brooks)
+    assert [name for name in new if name.startswith("train/")] == ["train/lower/8", "train/upper/8"]
+    for site in ("lower", "upper"):
+        assert whole[f"predict/{site}"] == stages[f"predict/{site}"]
+    restore(brooks)
+    assert digests(brooks) == first
+
+
+@pytest.mark.timeout(900)
+def test_no_number_depends_on_slices_or_back_ends(brooks, monkeypatch):
+    first = digests(brooks)
+    for place, (name, value) in enumerate((("AX_SLICES", "1"), ("CORTAX_BACKEND", "loky"))):
+        brooks.cortax("down", "--force")
+        with monkeypatch.context() as changed:
+            changed.setenv(name, value)
+            # Jobs of edited code run again.
+            path = "cortax/workloads/sequences/tasks.py"
+            brooks.write(path, (brooks.root / path).read_text() + f"\n_EDITED_{place} = {place}\n")
+            brooks.cortax("build", "brooks")
+            assert "train/upper/4" in ran(brooks)
+            assert digests(brooks) == first
+            brooks.cortax("down", "--force")
+
+
+def test_a_killed_build_goes_on_where_it_was(brooks):
+    first = digests(brooks)
+    path = brooks.root / "cortax/workloads/sequences/tasks.py"
+    path.write_text(
+        path.read_text().replace(
+            '        """Train a pack."""\n', '        """Train a pack."""\n        import time\n        time.sleep(2)\n'
+        )
+    )
+    building = brooks.start_build("brooks")
+    running = brooks.root / ".cortax/running"
+    brooks.wait_for(lambda: any(found.stat().st_size > 10_000 for found in running.glob("*.sqlite-wal")))
+    os.killpg(building.pid, signal.SIGKILL)
+    building.communicate()
+    time.sleep(1)
+    brooks.wait_for(lambda: brooks.cortax("build", "brooks", check=False).returncode == 0)
+    assert digests(brooks) == first
+
+
+def test_test_years_change_nothing_that_was_trained_or_chosen(brooks):
+    first = digests(brooks)
+    path = brooks.root / "input/brooks/upper.csv"
+    before = path.read_bytes()
+    table = pd.read_csv(path)
+    later = table["date"] >= "2004-01-01"
+    table.loc[later, ["rain", "flow"]] *= 3
+    table.to_csv(path, index=False)
+    brooks.cortax("build", "brooks")
+    now = digests(brooks)
+    changed = {name for name in first if now[name] != first[name]}
+    assert changed == {"site/upper", "predict/upper", "skill/upper", "compare"}
+    path.write_bytes(before)
+    brooks.cortax("build", "brooks")
