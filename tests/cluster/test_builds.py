@@ -191,7 +191,7 @@ def backend(name: str, project: Project, request: pytest.FixtureRequest) -> Iter
     if engine == "slurm":
         request.getfixturevalue("slurm")
     project.cortax("down")
-    others, shared = workers_of(project.root), unused_memory()
+    others, shared, sockets = workers_of(project.root), unused_memory(), _sockets()
     with ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
         patch.setenv("CORTAX_BACKEND", engine)
         patch.setenv("CORTAX_MEMORY", "2GB")
@@ -199,6 +199,7 @@ def backend(name: str, project: Project, request: pytest.FixtureRequest) -> Iter
             stack.enter_context(_cluster(engine, project))
         yield
         project.cortax("down")
+    assert not _sockets() - sockets
     _check_nothing_left(project, others, shared)
 
 
@@ -220,15 +221,18 @@ def _cluster(engine: str, project: Project) -> Iterator[None]:
             yield
 
 
+def _sockets() -> set[Path]:
+    """Folders for sockets whose processes have ended; those of another project on this machine live."""
+    folders = Path("/tmp").glob("cortax-*-*-*-*")
+    return {folder for folder in folders if not os.path.exists(f"/proc/{folder.name.split('-')[2]}")}
+
+
 def _check_nothing_left(project: Project, others: set[int], shared: set[str]) -> None:
     wait_until(lambda: not workers_of(project.root) - others, 30)
     assert unused_memory() <= shared
     assert not list((project.root / ".cortax/backends").glob("*"))
     assert not list((project.root / ".cortax/running").glob("*"))
     assert not list((project.root / ".socket.dir").glob("*"))
-    for folder in Path("/tmp").glob("cortax-*-*-*-*"):
-        # Of another project on this machine: its process lives.
-        assert os.path.exists(f"/proc/{folder.name.split('-')[2]}")
     if "SLURM_CONF" in os.environ:
         assert not subprocess.check_output(["squeue", "-h"], text=True)
 

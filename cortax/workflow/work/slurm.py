@@ -19,6 +19,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import dask
@@ -50,6 +51,20 @@ def _ask(*command: str) -> str:
     return done.stdout
 
 
+def _security(folder: Path) -> Security:
+    """Certificates that only this user can read, for whoever reaches the scheduler runs code as its user.
+
+    Jobs read theirs from files, which go with their folder. dask-jobqueue's own would outlive it.
+    """
+    security = Security.temporary()
+    for name in ("tls_ca_file", "tls_worker_cert", "tls_worker_key"):
+        path = folder / f"{name}.pem"
+        path.touch(mode=0o600)
+        path.write_text(getattr(security, name))
+        setattr(security, name, str(path))
+    return security
+
+
 class _Slurm:
     """As many jobs as there shall be workers; one that ends is replaced."""
 
@@ -79,9 +94,7 @@ class _Slurm:
             log_directory=str(self._scratch.path),
             local_directory=str(self._scratch.path),
             death_timeout=setup.seconds,
-            # Certificates that only this user can read, for whoever reaches the scheduler runs code as its user.
-            security=Security.temporary(),
-            shared_temp_directory=str(self._scratch.path),
+            security=_security(self._scratch.path),
             scheduler_options={
                 "host": os.environ.get("CORTAX_SLURM_HOST") or socket.gethostname(),
                 "dashboard": False,
