@@ -111,6 +111,7 @@ def test_every_reference_of_cortax_own_workloads_can_be_imported():
                 assert not reference or callable(resolve(reference))
             assert table.read or (table.method and table.file)
             assert not table.identity or table.value
+        assert all(callable(resolve(reference)) for reference in workload.compiled)
         assert not workload.failures or workload.failures in workload.tables
         assert all(isinstance(value, str | tuple | dict) for value in vars(workload).values()), "nothing is imported"
     assert [kind for kind in kinds() if kind in OWN] == list(OWN)

@@ -14,7 +14,7 @@ from cortax.cli.app import app
 from cortax.project import find_root
 from cortax.terminal import console, study_path
 
-__all__ = ["build", "data", "down", "plan", "up"]
+__all__ = ["build", "compile_code", "data", "down", "plan", "up"]
 
 RESTRICT_HELP = "only some, such as pipeline=elastic,parcellation=schaefer* (also target=, fold=)"
 PORT = 8520
@@ -39,6 +39,15 @@ def data() -> None:
     simulate_group(root / "input" / "simulated-eeg", GroupShape())
     console().print("SIMULATED diffusion-weighted volume ...")
     simulate_volume(root / "input" / "simulated-diffusion", VolumeShape())
+
+
+@app.command("compile")
+def compile_code() -> None:
+    """Compile what all workloads need, on all cores, ahead of builds, which compile what they do not find."""
+    from cortax.workflow.compiling import compile_all
+
+    for number, part in enumerate(compile_all(), 1):
+        print(f"[{number}] {part.rpartition(':')[2].removeprefix('compile_')}: compiled")
 
 
 @app.command()

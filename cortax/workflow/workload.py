@@ -129,6 +129,9 @@ class Workload:
         A function of the project's folder and the study's name that prints what a build found, for a terminal.
     commands : str
         A typer.Typer with commands of its own; they are sub-commands of `cortax`. Its module must be light to import.
+    compiled : tuple of str
+        Functions without arguments, each of which has machine code compiled that its jobs need; `cortax compile` calls
+        them at once in processes of their own. A job compiles what it does not find.
     """
 
     kind: str
@@ -145,6 +148,7 @@ class Workload:
     lacking: str = ""
     summary: str = ""
     commands: str = ""
+    compiled: tuple[str, ...] = ()
 
     def load(self, part: str) -> Any:
         """Import what an attribute names.

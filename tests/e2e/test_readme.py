@@ -1,5 +1,6 @@
 """The README's commands, run in a fresh copy with an environment of its own, print what it says they print."""
 
+import json
 import os
 import re
 import shutil
@@ -33,6 +34,11 @@ def clone():
     shutil.rmtree(root, ignore_errors=True)
 
 
+def began(root):
+    """When the first job of a project began, in seconds since the epoch."""
+    return min(json.loads(path.read_text())["starttime"] for path in (root / "workdirs/main").glob("main-*/setup.json"))
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(2700)
 def test_the_readme_is_true(clone):
@@ -41,6 +47,8 @@ def test_the_readme_is_true(clone):
     assert built.returncode == 0, built.stdout[-4000:] + built.stderr[-4000:]
     assert "lottery" in built.stdout
     assert "SIMULATED" in built.stdout
+    compiled = [path for path in (clone / ".cortax/numba").rglob("*.nbc") if path.stat().st_mtime > began(clone)]
+    assert compiled == [], "`cortax compile` left this to jobs"
     blocks = re.findall(r"```console\n(.*?)```", (clone / "README.md").read_text(), re.S)
     commands = [found for block in blocks for found in transcripts(block)]
     assert len(commands) >= 8

@@ -35,4 +35,5 @@ workload = Workload(
         "choices": Table("decode", "choices.parquet", "what every bin and fold chose, and how much it selected"),
     },
     summary=f"{_HOME}.tables:print_decoding",
+    compiled=(f"{_HOME}.linear:compile_decoders", f"{_HOME}.inference:compile_tests"),
 )

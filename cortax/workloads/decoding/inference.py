@@ -23,6 +23,7 @@ __all__ = [
     "GroupTest",
     "MapTest",
     "cluster_sums",
+    "compile_tests",
     "flip_signs",
     "group_test",
     "label_draws",
@@ -267,3 +268,9 @@ def subject_test(observed: Mapping[str, Floats], permuted: Mapping[str, Floats])
     n = len(next(iter(permuted.values())))
     largest = {name: (maps.reshape(n, -1).max(axis=1), np.zeros(n)) for name, maps in permuted.items()}
     return _compare(observed, {name: np.empty(0) for name in observed}, largest, added=1)
+
+
+def compile_tests() -> None:
+    """See `Workload`."""
+    maps = np.random.default_rng(0).normal(size=(3, 2, 2))
+    group_test({"": maps}, {}, nulls=["signs"], alpha=0.05, n_draws=8, seed=0)

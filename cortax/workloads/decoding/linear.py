@@ -18,7 +18,7 @@ from cortax.learning.search.linear.logistic_loss import Classes, Penalty
 from cortax.learning.search.linear.logistic_ridge import RidgeFit, Rotation, fit_rotated
 from cortax.workloads.decoding.hinge import hinge_path
 
-__all__ = ["LINEAR", "DualFits", "TrainingProducts", "n_outputs", "vote", "warm_up"]
+__all__ = ["LINEAR", "DualFits", "TrainingProducts", "compile_decoders", "n_outputs", "vote", "warm_up"]
 
 # Of the logistic loss: the smallest gradient, relative to that at 0, and the number of steps.
 _TOL, _MAX_ITER = 1e-8, 10_000
@@ -171,3 +171,9 @@ def warm_up(kind: str) -> None:
     """Compile what a kind of decoder needs, once and before workers are forked."""
     values = np.array([-1.0, -0.5, 0.5, 1.0])
     LINEAR[kind](TrainingProducts(np.outer(values, values), np.array([0, 0, 1, 1]), 2, 1), [0.5])
+
+
+def compile_decoders() -> None:
+    """See `Workload`."""
+    for kind in LINEAR:
+        warm_up(kind)

@@ -28,4 +28,5 @@ workload = Workload(
         "residuals": Table("diffusion_fit", "residuals.parquet", "signals less what models predict, by gradient"),
     },
     summary=f"{_HOME}.tables:print_diffusion",
+    compiled=(f"{_HOME}.models.making:compile_tensors", f"{_HOME}.models.making:compile_free_water"),
 )

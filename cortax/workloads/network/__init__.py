@@ -34,4 +34,5 @@ workload = Workload(
         ),
     },
     summary=f"{_HOME}.tables:print_network",
+    compiled=(f"{_HOME}.forests:compile_trees",),
 )

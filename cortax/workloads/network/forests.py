@@ -21,10 +21,19 @@ import numpy.typing as npt
 
 from cortax.errors import InputError
 from cortax.learning.search.spaces import content_seed
-from cortax.workloads.network.options import ForestOptions
+from cortax.workloads.network.options import METHODS, ForestOptions
 from cortax.workloads.network.trees import Growth, boost, grow_extra_trees, grow_forest
 
-__all__ = ["ForestOptions", "Regressions", "Regulators", "gene_importances", "gene_seed", "regress_gene", "warm_up"]
+__all__ = [
+    "ForestOptions",
+    "Regressions",
+    "Regulators",
+    "compile_trees",
+    "gene_importances",
+    "gene_seed",
+    "regress_gene",
+    "warm_up",
+]
 
 Floats = npt.NDArray[np.float64]
 
@@ -237,3 +246,11 @@ def warm_up(problem: Regressions) -> None:
     """Make what all regressions share, machine code too, so that processes forked later find it in memory."""
     some = np.arange(problem.values.shape[1], dtype=np.float64)
     gene_importances(problem.regulators, "", some, replace(problem.options, n_trees=1))
+
+
+def compile_trees() -> None:
+    """See `Workload`."""
+    values = np.random.default_rng(0).normal(size=(2, 20))
+    regulators = Regulators.prepare(values.T, ("a", "b"))
+    for method in METHODS:
+        warm_up(Regressions(regulators, ("c",), values[:1], ForestOptions(method)))

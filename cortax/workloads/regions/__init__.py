@@ -56,4 +56,5 @@ workload = Workload(
     lacking=f"{_HOME}.tables:unscored",
     summary=f"{_HOME}.commands:print_best",
     commands=f"{_HOME}.commands:commands",
+    compiled=tuple(f"{_HOME}.compiling:compile_{kind}" for kind in ("ridge", "elastic", "svm")),
 )

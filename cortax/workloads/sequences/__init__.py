@@ -40,4 +40,5 @@ workload = Workload(
         ),
     },
     summary=f"{_HOME}.tables:print_sequences",
+    compiled=(f"{_HOME}.training:compile_lstm",),
 )

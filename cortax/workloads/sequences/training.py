@@ -24,7 +24,18 @@ from cortax.workloads.sequences.passes import (
     squared_norms,
 )
 
-__all__ = ["Curves", "Models", "State", "TrainingOptions", "Windows", "begin", "predict", "train", "warm_up"]
+__all__ = [
+    "Curves",
+    "Models",
+    "State",
+    "TrainingOptions",
+    "Windows",
+    "begin",
+    "compile_lstm",
+    "predict",
+    "train",
+    "warm_up",
+]
 
 Array = npt.NDArray[Any]
 
@@ -206,6 +217,11 @@ def warm_up(dtype: Any) -> None:
         None,
         TrainingOptions(1, clip=1.0),
     )
+
+
+def compile_lstm() -> None:
+    """See `Workload`."""
+    warm_up(np.float32)
 
 
 def _lanes(rows: Array) -> Array:

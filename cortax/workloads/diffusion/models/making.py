@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+import numpy as np
+
 from cortax.errors import StudyError, choices
 from cortax.learning.arrays import Floats
 from cortax.workloads.diffusion.models.any_dipy import any_dipy_model
@@ -16,7 +18,7 @@ from cortax.workloads.diffusion.models.peers import peer_deconvolution, peer_fre
 from cortax.workloads.diffusion.models.response import Response
 from cortax.workloads.diffusion.models.tensor import TensorModel
 
-__all__ = ["KINDS", "SOLVERS", "Model", "make_model"]
+__all__ = ["KINDS", "SOLVERS", "Model", "compile_free_water", "compile_tensors", "make_model"]
 
 KINDS = ("dti", "fwdti", "csd", "dipy")
 SOLVERS = ("cortax", "dipy")
@@ -87,6 +89,23 @@ def make_model(
             raise StudyError("csd: a response is needed, given or estimated, and there is none")
         return (deconvolution if own else peer_deconvolution)(gradients, response, **options)
     return any_dipy_model(options["name"], gradients, **_without(options, "name"), response=response)
+
+
+def compile_tensors() -> None:
+    """See `Workload`."""
+    _fit_one("dti")
+
+
+def compile_free_water() -> None:
+    """See `Workload`."""
+    _fit_one("fwdti")
+
+
+def _fit_one(kind: str) -> None:
+    directions = np.random.default_rng(0).normal(size=(20, 3))
+    bvals = np.array([0.0, *[1000.0] * 10, *[2000.0] * 9])
+    gradients = Gradients(bvals, directions / np.linalg.norm(directions, axis=1, keepdims=True))
+    make_model(kind, {}, gradients).fit(np.exp(-0.001 * bvals)[None])
 
 
 def _method(options: Mapping[str, Any], allowed: tuple[str, ...]) -> str:
