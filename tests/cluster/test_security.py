@@ -25,8 +25,11 @@ for scheme, security in [("tcp", None), ("tls", Security.temporary())]:
 """
 _RAY = """
 import os, sys, ray
+from ray._private import services
+# Ray would look for it at the machine's public address, if it has one, and find nobody there.
+services.resolve_ip_for_localhost = lambda host: host
 try:
-    ray.init(address=sys.argv[1], log_to_driver=False, configure_logging=False)
+    ray.init(address=sys.argv[1], log_to_driver=False, configure_logging=False, _node_ip_address="127.0.0.1")
     print("RAN CODE", ray.get(ray.remote(os.getpid).remote(), timeout=10), flush=True)
 except BaseException as error:
     print("refused", type(error).__name__, flush=True)
@@ -102,7 +105,7 @@ def test_a_stranger_cannot_use_a_ray(backend: str, place: Path) -> None:
     def deed(worker: int, _: str) -> None:
         try:
             addresses = [f"127.0.0.1:{port}" for name, _, port in _listening() if name.startswith("gcs")]
-            seen.extend([addresses, _intrude(_RAY, *addresses, seconds=120)])
+            seen.extend([addresses, _intrude(_RAY, *addresses, seconds=60)])
         finally:
             kill(worker)
 
@@ -112,4 +115,4 @@ def test_a_stranger_cannot_use_a_ray(backend: str, place: Path) -> None:
     addresses, said = seen
     assert addresses
     assert "RAN CODE" not in said
-    assert "InvalidAuthToken" in said or "refused" in said
+    assert "InvalidAuthToken" in said
