@@ -19,7 +19,7 @@ def settle():
     time.sleep(0.02)
 
 
-@pytest.mark.parametrize("way", [{"AX_SLICES": "1"}, {"AX_SLICES": "5"}, {"CORTAX_BACKEND": "loky"}], ids=str)
+@pytest.mark.parametrize("way", [{"AX_SLICES": "1"}, {"AX_SLICES": "5", "CORTAX_BACKEND": "loky"}], ids=str)
 def test_same_numbers_whoever_works(project, way, monkeypatch):
     before = project.scores()
     jobs = project.jobs()

@@ -214,27 +214,42 @@ def _pass_failures(fits: Fits, targets: Sequence[int], fail: Callable[[int, int,
         failed.add((targets[position], number))
 
 
-def warm_up(problem: Problem, pipeline: PipelineKind) -> None:
-    """Compile what the solvers will need, so that processes forked later find it in memory."""
-    rng = np.random.default_rng(0)
-    n, tasks = 60, tuple(sorted(set(problem.tasks)))
-    if not problem.plain and any((problem.kind, binary_task(task)) in SOLVERS for task in tasks):
-        values = rng.normal(size=(n, len(tasks)))
-        tiny = replace(
-            problem,
-            regions=rng.normal(size=(n, 4)),
-            targets=np.where([task == "regression" for task in tasks], values, values > 0).astype(np.float64),
-            tasks=tasks,
-            names=tasks,
-            folds=make_folds(np.arange(n), n_outer=2, n_inner=2, seed=0),
-            configs={task: problem.configs[task][:2] for task in tasks},
-            scorers=SCORERS,
-            confounds=rng.normal(size=(n, 1)),
-            harmonise=None,
-        )
-        # What comes out is not looked at: two configurations on noise may well fail.
+def warm_up(problem: Problem, pipeline: PipelineKind, n_configs: int = 2) -> None:
+    """Compile what the solvers will need, so that processes forked later find it in memory.
+
+    More of the configurations take time, and find code that few take.
+    """
+    tasks = tuple(sorted(set(problem.tasks)))
+    if problem.plain or not any((problem.kind, binary_task(task)) in SOLVERS for task in tasks):
+        return
+    # More rows than columns, and fewer. What comes out is not looked at: some configurations on noise may well fail.
+    for shape in ((120, 4), (60, 90)):
+        tiny = _tiny(problem, tasks, shape, n_configs)
         for batch in plan_batches(tiny):
             search_batch(tiny, batch, pipeline)
+
+
+def _tiny(problem: Problem, tasks: tuple[str, ...], shape: tuple[int, int], n_configs: int) -> Problem:
+    """Return a problem of noise that goes every way of the solvers: each target lacks rows of its own."""
+    rng, n = np.random.default_rng(0), shape[0]
+    columns = tuple(task for task in tasks for _ in range(3))
+    values = rng.normal(size=(n, len(columns)))
+    targets = np.where([task == "regression" for task in columns], values, values > 0).astype(np.float64)
+    for column in range(len(columns)):
+        targets[2 * column : 2 * column + 2, column] = np.nan
+    return replace(
+        problem,
+        regions=rng.normal(size=shape),
+        targets=targets,
+        tasks=columns,
+        names=tuple(map(str, range(len(columns)))),
+        folds=make_folds(np.arange(n), n_outer=2, n_inner=2, seed=0),
+        configs={task: problem.configs[task][:n_configs] for task in tasks},
+        scorers=SCORERS,
+        confounds=rng.normal(size=(n, 1)),
+        harmonise=None,
+        group_codes=None,
+    )
 
 
 def search(problem: Problem, pipeline: PipelineKind) -> SearchResult:

@@ -13,6 +13,8 @@ from cortax.learning.search.spaces import sample_configs
 
 __all__ = ["compile_elastic", "compile_ridge", "compile_svm"]
 
+_N_CONFIGS = 8
+
 
 def compile_ridge() -> None:
     """See `Workload`."""
@@ -39,6 +41,6 @@ def _compile(kind: str) -> None:
         TASKS,
         make_folds(np.arange(20), n_outer=2, n_inner=2, seed=0),
         kind,
-        {task: sample_configs(kind, task, 2, seed=0) for task in TASKS},
+        {task: sample_configs(kind, task, _N_CONFIGS, seed=0) for task in TASKS},
     )
-    warm_up(problem, pipeline_kind(kind, {}, name=kind))
+    warm_up(problem, pipeline_kind(kind, {}, name=kind), _N_CONFIGS)
