@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +29,11 @@ _FRAME = (
 
 
 def save_maps(
-    folder: str | Path, volume_folder: str | Path, fit_folder: str | Path, options: Mapping[str, Any]
+    folder: str | Path, volumes: Sequence[str | Path], fits: Sequence[str | Path], options: Mapping[str, Any]
 ) -> list[str]:
-    """Write the maps of a fit into a folder, with a table of what they hold; return the names of the files.
+    """Write the maps of a model into a folder, with a table of what they hold; return the names of the files.
+
+    `volumes`, `fits`: the folders of the jobs of each block of voxels.
 
     Maps are float32, NaN where nothing was fitted and 0 outside the mask; the status is uint8, 255 outside. Same maps,
     same bytes. `options`: those of a `diffusion_maps` job.
@@ -41,7 +43,8 @@ def save_maps(
     CortaxError
         An input is damaged, or the model has no such map.
     """
-    volume, fit = open_volume(volume_folder), open_fit(fit_folder)
+    volume = open_volume(*volumes)
+    fit = open_fit(fits, volume.rows)
     files, rows = [], []
     for name in options["maps"]:
         values = compute_map(name, options["kind"], fit, gradients=volume.gradients)
