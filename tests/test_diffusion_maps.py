@@ -15,6 +15,7 @@ from cortax.provenance import outputs
 from cortax.provenance.files import file_digest
 from cortax.report.page import MadeJob, StudyJobs, render
 from cortax.store import save
+from cortax.workloads.diffusion import mapping
 from cortax.workloads.diffusion.fitting import FitTask
 from cortax.workloads.diffusion.mapping import save_maps
 from cortax.workloads.diffusion.models.fit import Status
@@ -190,8 +191,10 @@ def test_sidecars_say_what_files_are(made):
     assert levels["255"] == "outside the mask"
 
 
-def test_the_same_maps_are_the_same_bytes(made, tmp_path):
+@pytest.mark.parametrize("n_together", [7, 1 << 15])
+def test_the_same_maps_are_the_same_bytes(made, tmp_path, monkeypatch, n_together):
     root, _, _ = made
+    monkeypatch.setattr(mapping, "_VOXELS", n_together)
     names = save_maps(tmp_path, [root / "main-1"], [root / "main-2"], MAPS)
     for name in names:
         assert (tmp_path / name).read_bytes() == (root / "main-3" / name).read_bytes(), name

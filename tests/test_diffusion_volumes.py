@@ -199,6 +199,13 @@ def test_a_wrong_image_is_named(root):
     plain.write_bytes(content[:-50])
     with pytest.raises(InputError, match=r"x\.nii: cut short, or its header lies"):
         read(root, {**FILES, "dwi": "x.nii"})
+    path.write_bytes(gzip.compress(content[:116] + np.float32(np.nan).tobytes() + content[120:]))
+    with pytest.raises(InputError, match=r"dwi\.nii\.gz: not a readable NIfTI file .*invalid intercept nan"):
+        read(root)
+    for dtype in ("complex64", [("R", "u1"), ("G", "u1"), ("B", "u1")]):
+        write(root, np.zeros((5, 4, 3, 19), dtype=dtype))
+        with pytest.raises(InputError, match=r"dwi\.nii\.gz: numbers are needed"):
+            read(root)
     path.unlink()
     with pytest.raises(InputError, match=r"dwi\.nii\.gz: missing file"):
         check_volume(root, {"files": FILES, "b0_threshold": 50.0})

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from cortax.learning.arrays import Ints
 from cortax.store import load, split
-from cortax.workloads.diffusion.models.fit import Fit, join
+from cortax.workloads.diffusion.models.fit import Fit, join, take
 
 __all__ = ["fit_files", "open_fit"]
 
@@ -25,7 +25,4 @@ def fit_files(fit: Fit) -> dict[str, npt.NDArray[Any]]:
 def open_fit(folders: Sequence[str | Path], rows: Ints) -> Fit:
     """Open the fits of a volume's blocks, voxels in the order of the volume's `rows`; of one, memory-mapped."""
     fits = [Fit(*load(folder, *(f"{name}.npy" for name in _NAMES))) for folder in folders]
-    if len(fits) == 1:
-        return fits[0]
-    joined = join(fits)
-    return Fit(*(getattr(joined, name)[rows] for name in _NAMES))
+    return fits[0] if len(fits) == 1 else take(join(fits), rows)

@@ -214,6 +214,7 @@ def _header(path: Path) -> Any:
         raise InputError(f"{path}: a NIfTI file is needed, NAME.nii or NAME.nii.gz")
     with opened(path, "NIfTI file"):
         header = nifti_header(path)
+        header.get_slope_inter()  # raises where signals cannot be scaled
         shape = header.get_data_shape()
         if len(shape) != 4:
             raise InputError(
