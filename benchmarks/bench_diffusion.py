@@ -4,7 +4,8 @@ Real voxels are those of DIPY's two small volumes; simulated ones have known fra
 Both solvers run in this process, on one thread, so ratios are of CPU seconds of one run. `--hcp`: times a SIMULATED
 volume of 288 measurements and 435,686 voxels, or as many as it is told, in two processes. `--voxels`: how many
 simulated voxels DIPY fits; cortax fits ten times as many. `memory`: what processes of each step hold at most, beyond
-what they held before it and files that are mapped, for SIMULATED volumes of several sizes.
+what they held before it and files that are mapped, for SIMULATED volumes of several sizes. `chunks`: a SIMULATED
+volume of 32,768 voxels by size of units, from 2 to 32,768, and number of workers.
 """
 
 import argparse
@@ -24,6 +25,11 @@ import numpy as np
 
 from cortax.provenance.files import file_digest
 from cortax.store import save
+from cortax.workflow.work.checkpoint import Checkpoint
+from cortax.workflow.work.hire import hire_workers
+from cortax.workflow.work.pool import run_units
+from cortax.workflow.work.settings import Settings
+from cortax.workflow.work.units import check_failures
 from cortax.workloads.diffusion.fitting import FitTask
 from cortax.workloads.diffusion.mapping import save_maps
 from cortax.workloads.diffusion.models.deconvolution import dipy_deconvolution
@@ -330,9 +336,42 @@ def memory(sizes=(8, 32, 128)):
         print_table(names, pool.map(memory_row, sizes, chunksize=1))
 
 
+def chunk_seconds(task, workers):
+    """Of all units of a task: wall seconds, as a job does them; seconds of work; most that a unit held; bytes kept."""
+    start, settings = time.perf_counter(), Settings(workers=workers)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Checkpoint(Path(folder) / "units.sqlite") as kept,
+        hire_workers(settings, Path(folder), task) as hire,
+    ):
+        report = run_units(task.units(), kept, hire, n_workers=workers, memory=settings.memory)
+        check_failures(report.failed)
+        n_bytes = sum(map(len, kept.values().values()))
+    return time.perf_counter() - start, report.seconds, report.peak, n_bytes
+
+
+def chunks(model, workers=(1, 2, 4), sizes=tuple(2**power for power in (1, 3, 5, 7, 9, 10, 11, 13, 15))):
+    """One run of each: wall seconds, their speed-up over the best of one worker, and the most that a unit held."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        save_volume(root, root, write_volume(root, 8))
+        tasks = {size: FitTask(str(root), model, "cortax", {}, None, size) for size in sizes}
+        for task in tasks.values():
+            task.model.fit(task.volume.read(0, 1))
+        found = {size: [chunk_seconds(task, n) for n in workers] for size, task in tasks.items()}
+    best = min(each[0][0] for each in found.values())
+    rows = []
+    for size, each in found.items():
+        times = [f"{seconds:.2f} ({best / seconds:.2f})" for seconds, *_ in each]
+        _, work, peak, n_bytes = each[0]
+        rows.append((f"{size:,}", model, *times, f"{work:.2f}", f"{peak / 1e6:.0f}", f"{n_bytes / 1e6:.1f}"))
+    columns = [f"{n} workers, s (speed-up)" for n in workers]
+    print_table(("voxels a unit", "model", *columns, "work, s", "a unit held, MB", "kept, MB"), rows)
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("part", nargs="?", default="all", choices=("all", "speed", "truth", "memory"))
+    parser.add_argument("part", nargs="?", default="all", choices=("all", "speed", "truth", "memory", "chunks"))
     parser.add_argument("--voxels", type=int, default=1000)
     parser.add_argument("--hcp", nargs="?", type=int, const=N_HCP, help="time so many voxels, 435,686 if not said")
     chosen = parser.parse_args()
@@ -347,3 +386,6 @@ if __name__ == "__main__":
             truth(chosen.voxels)
         if chosen.part in ("all", "memory"):
             memory()
+        if chosen.part in ("all", "chunks"):
+            for model in ("dti", "fwdti"):
+                chunks(model)
