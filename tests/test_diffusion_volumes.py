@@ -202,6 +202,9 @@ def test_a_wrong_image_is_named(root):
     path.write_bytes(gzip.compress(content[:116] + np.float32(np.nan).tobytes() + content[120:]))
     with pytest.raises(InputError, match=r"dwi\.nii\.gz: not a readable NIfTI file .*invalid intercept nan"):
         read(root)
+    path.write_bytes(gzip.compress(content[:280] + np.float32(np.nan).tobytes() + content[284:]))
+    with pytest.raises(InputError, match=r"dwi\.nii\.gz: its affine, .* must be finite numbers"):
+        read(root)
     for dtype in ("complex64", [("R", "u1"), ("G", "u1"), ("B", "u1")]):
         write(root, np.zeros((5, 4, 3, 19), dtype=dtype))
         with pytest.raises(InputError, match=r"dwi\.nii\.gz: numbers are needed"):

@@ -221,6 +221,8 @@ def _header(path: Path) -> Any:
                 f"{path}: an image of 4 axes is needed, three of space and one of gradients; "
                 f"this one has {len(shape)}: {tuple(int(n) for n in shape)}"
             )
+        if not np.isfinite(header.get_best_affine()).all():
+            raise InputError(f"{path}: its affine, by which voxels have a place, must be finite numbers")
         check_claim(
             path,
             shape,
