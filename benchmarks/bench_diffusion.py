@@ -3,10 +3,16 @@
 Real voxels are those of DIPY's two small volumes; simulated ones have known fractions of water and crossing angles.
 Both solvers run in this process, on one thread, so ratios are of CPU seconds of one run. `--hcp`: times a SIMULATED
 volume of 288 measurements and 435,686 voxels, or as many as it is told, in two processes. `--voxels`: how many
-simulated voxels DIPY fits; cortax fits ten times as many.
+simulated voxels DIPY fits; cortax fits ten times as many. `memory`: what processes of each step hold at most, beyond
+what they held before it and files that are mapped, for SIMULATED volumes of several sizes. `chunks`: a SIMULATED
+volume of 32,768 voxels by size of units, from 2 to 32,768, and number of workers.
 """
 
 import argparse
+import ctypes
+import multiprocessing
+import tempfile
+import threading
 import time
 import warnings
 from concurrent.futures import ProcessPoolExecutor
@@ -17,11 +23,22 @@ import dipy
 import nibabel as nib
 import numpy as np
 
+from cortax.provenance.files import file_digest
+from cortax.store import save
+from cortax.workflow.work.checkpoint import Checkpoint
+from cortax.workflow.work.hire import hire_workers
+from cortax.workflow.work.pool import run_units
+from cortax.workflow.work.settings import Settings
+from cortax.workflow.work.units import check_failures
+from cortax.workloads.diffusion.fitting import FitTask
+from cortax.workloads.diffusion.mapping import save_maps
 from cortax.workloads.diffusion.models.deconvolution import dipy_deconvolution
 from cortax.workloads.diffusion.models.gradients import Gradients
 from cortax.workloads.diffusion.models.making import make_model
 from cortax.workloads.diffusion.models.maps import N_PEAKS, compute_map, eigenvalues
 from cortax.workloads.diffusion.models.response import Response, auto_response
+from cortax.workloads.diffusion.store import fit_files
+from cortax.workloads.diffusion.volumes import save_volume
 
 FILES = Path(dipy.__file__).parent / "data" / "files"
 FIBRE = (1.7e-3, 0.3e-3, 0.3e-3)
@@ -246,9 +263,115 @@ def hcp_rows(n, part=10_000):
             yield kind, f"{n:,}", f"{seconds / n * 1e6:.1f}", f"{seconds:.1f}", f"{wall:.1f}"
 
 
+class HighWater(threading.Thread):
+    """The most anonymous memory of this process beyond what it has now, in MB; mapped files do not count."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        ctypes.CDLL(None).malloc_trim(0)  # what was freed is not to pass for something new
+        self.first = self.most = self.now()
+        self.ended = threading.Event()
+        self.start()
+
+    @staticmethod
+    def now():
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon")) / 1000
+
+    def run(self):
+        while not self.ended.wait(0.001):
+            self.most = max(self.most, self.now())
+
+    def end(self):
+        self.most = max(self.most, self.now())
+        self.ended.set()
+        self.join()
+        return self.most - self.first
+
+
+def write_volume(root, n_slices):
+    """A SIMULATED volume of 64 x 64 x n_slices voxels of 96 + 6 measurements, int16; returns options of its job."""
+    signals = watery(TWO_SHELLS, 64 * 64)[0].round().astype(np.int16).reshape(64, 64, 1, -1)
+    nib.save(nib.Nifti1Image(np.repeat(signals, n_slices, axis=2), np.eye(4)), root / "dwi.nii.gz")
+    np.savetxt(root / "dwi.bval", TWO_SHELLS.bvals[None])
+    np.savetxt(root / "dwi.bvec", TWO_SHELLS.bvecs.T)
+    files = {"dwi": "dwi.nii.gz", "bval": "dwi.bval", "bvec": "dwi.bvec"}
+    digests = {kind: file_digest(root / file) for kind, file in files.items()}
+    return {"files": files, "digests": digests, "b0_threshold": 50.0, "voxels": None}
+
+
+def memory_row(n_slices):
+    """What the steps of one volume hold, in a process of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        options = write_volume(root, n_slices)
+        water = HighWater()
+        save_volume(root, root, options)
+        reading = water.end()
+        task = FitTask(str(root), "dti", "cortax", {"method": "wls"}, None, 1024)
+        units = task.units()
+        task.model.fit(task.volume.read(0, 1))
+        # What is returned is kept in the checkpoint, by another process.
+        water = HighWater()
+        for unit in range(len(units)):
+            task.do(unit)
+        fitting = water.end()
+        values = {unit.keys[0]: task.do(number)[0] for number, unit in enumerate(units)}
+        water = HighWater()
+        fit = task.read(values)
+        joining = water.end()
+        save(root, fit_files(fit))
+        del fit, values
+        water = HighWater()
+        about = {"maps": ["fa", "tensor"], "stem": "sub-1_model-x", "sources": [], "solver": "cortax", "options": {}}
+        save_maps(root, [root], [root], {**about, "kind": "dti"})
+        mapping = water.end()
+        size = 2e-6 * 64 * 64 * n_slices * len(TWO_SHELLS.bvals)
+    return (f"{64 * 64 * n_slices:,}", "dti", *(f"{each:.0f}" for each in (size, reading, fitting, joining, mapping)))
+
+
+def memory(sizes=(8, 32, 128)):
+    names = ("voxels", "model", "signals, MB", "volume, MB", "a worker, MB", "joining, MB", "maps (6 components), MB")
+    with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
+        print_table(names, pool.map(memory_row, sizes, chunksize=1))
+
+
+def chunk_seconds(task, workers):
+    """Of all units of a task: wall seconds, as a job does them; seconds of work; most that a unit held; bytes kept."""
+    start, settings = time.perf_counter(), Settings(workers=workers)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Checkpoint(Path(folder) / "units.sqlite") as kept,
+        hire_workers(settings, Path(folder), task) as hire,
+    ):
+        report = run_units(task.units(), kept, hire, n_workers=workers, memory=settings.memory)
+        check_failures(report.failed)
+        n_bytes = sum(map(len, kept.values().values()))
+    return time.perf_counter() - start, report.seconds, report.peak, n_bytes
+
+
+def chunks(model, workers=(1, 2, 4), sizes=tuple(2**power for power in (1, 3, 5, 7, 9, 10, 11, 13, 15))):
+    """One run of each: wall seconds, their speed-up over the best of one worker, and the most that a unit held."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        save_volume(root, root, write_volume(root, 8))
+        tasks = {size: FitTask(str(root), model, "cortax", {}, None, size) for size in sizes}
+        for task in tasks.values():
+            task.model.fit(task.volume.read(0, 1))
+        found = {size: [chunk_seconds(task, n) for n in workers] for size, task in tasks.items()}
+    best = min(each[0][0] for each in found.values())
+    rows = []
+    for size, each in found.items():
+        times = [f"{seconds:.2f} ({best / seconds:.2f})" for seconds, *_ in each]
+        _, work, peak, n_bytes = each[0]
+        rows.append((f"{size:,}", model, *times, f"{work:.2f}", f"{peak / 1e6:.0f}", f"{n_bytes / 1e6:.1f}"))
+    columns = [f"{n} workers, s (speed-up)" for n in workers]
+    print_table(("voxels a unit", "model", *columns, "work, s", "a unit held, MB", "kept, MB"), rows)
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("part", nargs="?", default="all", choices=("all", "speed", "truth"))
+    parser.add_argument("part", nargs="?", default="all", choices=("all", "speed", "truth", "memory", "chunks"))
     parser.add_argument("--voxels", type=int, default=1000)
     parser.add_argument("--hcp", nargs="?", type=int, const=N_HCP, help="time so many voxels, 435,686 if not said")
     chosen = parser.parse_args()
@@ -261,3 +384,8 @@ if __name__ == "__main__":
             speed(chosen.voxels)
         if chosen.part in ("all", "truth"):
             truth(chosen.voxels)
+        if chosen.part in ("all", "memory"):
+            memory()
+        if chosen.part in ("all", "chunks"):
+            for model in ("dti", "fwdti"):
+                chunks(model)

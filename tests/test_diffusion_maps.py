@@ -1,6 +1,7 @@
 """From a volume to maps, tables and the page: the numbers are DIPY's, and the bytes those of any cut into units."""
 
 import json
+from types import SimpleNamespace
 
 import nibabel as nib
 import numpy as np
@@ -14,21 +15,24 @@ from cortax.provenance import outputs
 from cortax.provenance.files import file_digest
 from cortax.report.page import MadeJob, StudyJobs, render
 from cortax.store import save
+from cortax.workloads.diffusion import mapping
 from cortax.workloads.diffusion.fitting import FitTask
 from cortax.workloads.diffusion.mapping import save_maps
 from cortax.workloads.diffusion.models.fit import Status
 from cortax.workloads.diffusion.models.response import Response
 from cortax.workloads.diffusion.names import map_names
 from cortax.workloads.diffusion.report import sections
-from cortax.workloads.diffusion.residuals import residual_table, status_table
+from cortax.workloads.diffusion.residuals import residual_table, residual_tables
 from cortax.workloads.diffusion.responding import estimate_response, open_response
 from cortax.workloads.diffusion.simulate import VolumeShape, simulate_volume
 from cortax.workloads.diffusion.store import fit_files, open_fit
-from cortax.workloads.diffusion.volumes import save_volume
+from cortax.workloads.diffusion.volumes import open_volume, save_volume
+from cortax.workloads.diffusion.voxels import encode_voxels
 
 STEM = "sub-01/ses-1/dwi/sub-01_ses-1_"
 FILES = {"dwi": f"{STEM}dwi.nii.gz", "bval": f"{STEM}dwi.bval", "bvec": f"{STEM}dwi.bvec"}
 MASK = {"mask": f"{STEM}desc-brain_mask.nii.gz"}
+DTI = {"kind": "dti", "solver": "cortax", "options": {"method": "wls"}, "response": None}
 MAPS = {
     "maps": ["fa", "md", "v1", "color_fa", "sse"],
     "stem": "sub-01_ses-1_model-tensor",
@@ -59,26 +63,34 @@ def made(tmp_path_factory):
     values[2, 1, 1, 3], values[3, 1, 1, 30], values[4, 2, 2] = np.nan, np.inf, 0.0
     nib.save(nib.Nifti1Image(values, image.affine), path)
     files = FILES | MASK
-    options = {"files": files, "b0_threshold": 50.0, "digests": {k: file_digest(root / f) for k, f in files.items()}}
+    options = {"files": files, "b0_threshold": 50.0, "voxels": None}
+    options["digests"] = {kind: file_digest(root / file) for kind, file in files.items()}
     volume_job = new_job(root / "main-1", "diffusion_volume", options, {"volume": "sub-01_ses-1"})
     volume, written = save_volume(volume_job.folder, root, options)
     outputs.record(volume_job.folder, written, method="diffusion_volume", name="volume")
     key = {"model": "tensor", "volume": "sub-01_ses-1"}
     fit_job = new_job(root / "main-2", "diffusion_fit", {}, key)
     task = task_of(root, 7)
-    fit = task.read(all_values(task))
-    tables = {"status.parquet": status_table(fit), "residuals.parquet": residual_table(task.model, volume, fit)}
-    written = save(fit_job.folder, fit_files(fit) | tables)
+    written = save(fit_job.folder, fit_files(task.read(all_values(task))))
     outputs.record(fit_job.folder, written, method="diffusion_fit", name="fit")
     maps_job = new_job(root / "main-3", "diffusion_maps", MAPS, key)
-    written = save_maps(maps_job.folder, volume_job.folder, fit_job.folder, MAPS)
+    written = save_maps(maps_job.folder, [volume_job.folder], [fit_job.folder], MAPS)
     outputs.record(maps_job.folder, written, method="diffusion_maps", name="maps")
-    return root, volume, (volume_job, fit_job, maps_job)
+    residuals_job = new_job(root / "main-4", "diffusion_residuals", {}, key)
+    written = save(residuals_job.folder, residual_tables(jobs_of([volume_job], [fit_job]), DTI))
+    outputs.record(residuals_job.folder, written, method="diffusion_residuals", name="residuals")
+    return root, volume, (volume_job, fit_job, residuals_job, maps_job)
+
+
+def jobs_of(volumes, fits):
+    """Inputs of a method, as Exax hands them over."""
+    return {
+        slot: [SimpleNamespace(path=job.folder) for job in jobs] for slot, jobs in (("volume", volumes), ("fit", fits))
+    } | {"response": None}
 
 
 def task_of(root, voxels_per_unit, **changes):
-    fields = {"kind": "dti", "solver": "cortax", "options": {"method": "wls"}, "response": None} | changes
-    return FitTask(str(root / "main-1"), voxels_per_unit=voxels_per_unit, **fields)
+    return FitTask(str(root / "main-1"), voxels_per_unit=voxels_per_unit, **DTI | changes)
 
 
 def all_values(task):
@@ -91,10 +103,10 @@ def load_map(root, name):
 
 @pytest.mark.parametrize("voxels_per_unit", [1, 2, 5, 48, 1 << 15])
 def test_the_bytes_of_a_fit_do_not_depend_on_its_units(made, voxels_per_unit):
-    root, _, _ = made
+    root, volume, _ = made
     task = task_of(root, voxels_per_unit)
     assert sum(unit.cost for unit in task.units()) == 48
-    fit, first = task.read(all_values(task)), open_fit(root / "main-2")
+    fit, first = task.read(all_values(task)), open_fit([root / "main-2"], volume.rows)
     for name in ("parameters", "sse", "iterations", "status"):
         assert getattr(fit, name).tobytes() == getattr(first, name).tobytes(), name
 
@@ -132,10 +144,40 @@ def test_maps_are_dipys_where_there_is_something_to_fit(made):
 
 def test_a_bad_voxel_changes_no_other(made, tmp_path):
     root, volume, _ = made
-    fit = open_fit(root / "main-2")
+    fit = open_fit([root / "main-2"], volume.rows)
     good = np.flatnonzero(fit.status == 0)
     alone = task_of(root, 1).model.fit(np.concatenate([volume.read(v, v + 1) for v in good.tolist()]))
     assert alone.parameters.tobytes() == np.ascontiguousarray(fit.parameters[good]).tobytes()
+
+
+def test_a_volume_in_blocks_has_the_same_maps_tables_and_response(made, tmp_path):
+    root, volume, (whole, fit_job, residuals_job, _) = made
+    inside = np.zeros(72, dtype=bool)
+    inside[volume.voxels] = True
+    # Blocks that lie among each other, the one with the first voxel last.
+    chosen = np.random.default_rng(0).integers(0, 2, 72).astype(bool)
+    chosen[volume.voxels[0]] = False
+    blocks, fits = [], []
+    for number, part in enumerate((inside & chosen, inside & ~chosen)):
+        options = {**whole.setup["options"], "voxels": encode_voxels(part)}
+        blocks.append(new_job(tmp_path / f"volume-{number}", "diffusion_volume", options, {}))
+        save_volume(blocks[-1].folder, root, options)
+        fits.append(new_job(tmp_path / f"fit-{number}", "diffusion_fit", {}, {}))
+        task = FitTask(str(blocks[-1].folder), voxels_per_unit=5, **DTI)
+        save(fits[-1].folder, fit_files(task.read(all_values(task))))
+    folders = [job.folder for job in blocks]
+    joined = open_volume(*folders)
+    np.testing.assert_array_equal(joined.voxels, volume.voxels)
+    np.testing.assert_array_equal(joined.read(3, 30), volume.read(3, 30))
+    fit, other = open_fit([job.folder for job in fits], joined.rows), open_fit([fit_job.folder], volume.rows)
+    for name in ("parameters", "sse", "iterations", "status"):
+        assert getattr(fit, name).tobytes() == getattr(other, name).tobytes(), name
+    for file, table in residual_tables(jobs_of(blocks, fits), DTI).items():
+        pd.testing.assert_frame_equal(table, pd.read_parquet(residuals_job.folder / file), check_exact=True)
+    for name in save_maps(tmp_path, folders, [job.folder for job in fits], MAPS):
+        assert (tmp_path / name).read_bytes() == (root / "main-3" / name).read_bytes(), name
+    asked = {"fa_threshold": 0.5, "shell": 2000.0, "where": "models.x, sub-01"}
+    assert estimate_response(folders, **asked) == estimate_response([whole.folder], **asked)
 
 
 def test_sidecars_say_what_files_are(made):
@@ -149,21 +191,23 @@ def test_sidecars_say_what_files_are(made):
     assert levels["255"] == "outside the mask"
 
 
-def test_the_same_maps_are_the_same_bytes(made, tmp_path):
+@pytest.mark.parametrize("n_together", [7, 1 << 15])
+def test_the_same_maps_are_the_same_bytes(made, tmp_path, monkeypatch, n_together):
     root, _, _ = made
-    names = save_maps(tmp_path, root / "main-1", root / "main-2", MAPS)
+    monkeypatch.setattr(mapping, "_VOXELS", n_together)
+    names = save_maps(tmp_path, [root / "main-1"], [root / "main-2"], MAPS)
     for name in names:
         assert (tmp_path / name).read_bytes() == (root / "main-3" / name).read_bytes(), name
 
 
 def test_tables_count_every_voxel(made):
-    root, _volume, _ = made
-    status = pd.read_parquet(root / "main-2/status.parquet")
+    root, volume, _ = made
+    status = pd.read_parquet(root / "main-4/status.parquet")
     assert dict(zip(status["status"], status["n_voxels"], strict=True)) == {"fitted": 45, "not_finite": 2, "no_b0": 1}
     assert status["share"].sum() == pytest.approx(1)
-    residuals = pd.read_parquet(root / "main-2/residuals.parquet")
+    residuals = pd.read_parquet(root / "main-4/residuals.parquet")
     assert residuals["n_voxels"].eq(45).all()
-    fit = open_fit(root / "main-2")
+    fit = open_fit([root / "main-2"], volume.rows)
     total = (residuals["rms"] ** 2 * residuals["n_voxels"]).sum()
     assert total == pytest.approx(np.nansum(fit.sse), rel=1e-9)
     maps = pd.read_parquet(root / "main-3/maps.parquet").set_index("map")
@@ -192,7 +236,7 @@ def test_the_page_shows_slices_directions_distributions_and_residuals(made):
 
 def test_a_response_is_that_of_the_voxels_in_the_middle(made, tmp_path):
     root, _, _ = made
-    found = estimate_response(root / "main-1", fa_threshold=0.5, shell=2000.0, where="models.x, sub-01")
+    found = estimate_response([root / "main-1"], fa_threshold=0.5, shell=2000.0, where="models.x, sub-01")
     save(tmp_path, {"response.json": found})
     response = open_response(tmp_path)
     # Truth: 1.7e-3 along, 0.3e-3 across, S0 = 4000, with some free water.
@@ -223,5 +267,5 @@ def test_other_models_are_cut_and_mapped_in_the_same_way(made, tmp_path, kind, o
     save(tmp_path, fit_files(fit))
     maps = map_names(kind)
     assert len(maps) == n_maps
-    files = save_maps(tmp_path, root / "main-1", tmp_path, {**MAPS, "kind": kind, "options": options, "maps": maps})
+    files = save_maps(tmp_path, [root / "main-1"], [tmp_path], {**MAPS, "kind": kind, "options": options, "maps": maps})
     assert len(files) == 2 * (n_maps + 1) + 1

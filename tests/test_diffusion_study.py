@@ -2,6 +2,7 @@
 
 import shutil
 
+import nibabel as nib
 import numpy as np
 import pytest
 
@@ -14,6 +15,8 @@ from cortax.workloads.diffusion.finding import find_volumes
 from cortax.workloads.diffusion.names import file_stem
 from cortax.workloads.diffusion.plan import diffusion_jobs
 from cortax.workloads.diffusion.simulate import VolumeShape, simulate_volume
+from cortax.workloads.diffusion.volumes import save_volume
+from cortax.workloads.diffusion.voxels import decode_voxels
 
 PLACE = "{participant_id}/{session}/dwi/{participant_id}_{session}"
 STUDY = f"""
@@ -81,7 +84,8 @@ def jobs_of(root, *change, past=None):
         ('kind = "dti"', 'kind = "dipy"', "name is missing, such as 'dki.DiffusionKurtosisModel'"),
         ("sh_order = 4", "sh_order = 5", "must be even"),
         ("sh_order = 4", "shorder = 4", "did you mean 'sh_order'"),
-        ("[1.7e-3, 3e-4, 4000.0]", "[0.0, 0.0, 0.0]", "all above 0"),
+        ("[1.7e-3, 3e-4, 4000.0]", "[0.0, 0.0, 0.0]", r"models\.given\.response.*greater than 0"),
+        ("[1.7e-3, 3e-4, 4000.0]", "[inf, 3e-4, 4000.0]", r"models\.given\.response.*finite number"),
         ("[1.7e-3, 3e-4, 4000.0]", "[3e-4, 1.7e-3, 4000.0]", "the smaller one across"),
         ("[models.given]", "[models.fib-res]", "names must differ in letters or digits"),
         (f'dwi = "{PLACE}', 'dwi = "all', r"must have \{participant_id\}"),
@@ -98,8 +102,13 @@ def test_what_makes_no_sense_is_refused(root, old, new, message):
 
 def test_a_volume_is_read_once_and_maps_come_last(root):
     jobs = jobs_of(root)
-    of_models = ["fit/tensor", "maps/tensor", "response/fibres", "fit/fibres", "maps/fibres", "fit/given", "maps/given"]
-    names = [f"{step}/sub-01_ses-{session}" for session in (1, 2) for step in ["volume", *of_models]]
+    of_models = {
+        "tensor": ("fit", "residuals", "maps"),
+        "fibres": ("response", "fit", "residuals", "maps"),
+        "given": ("fit", "residuals", "maps"),
+    }
+    steps = ["volume", *(f"{step}/{model}" for model, each in of_models.items() for step in each)]
+    names = [f"{step}/sub-01_ses-{session}" for session in (1, 2) for step in steps]
     assert list(jobs) == [*names, "report"]
     assert jobs["fit/fibres/sub-01_ses-2"].jobs == {
         "volume": "volume/sub-01_ses-2",
@@ -135,7 +144,7 @@ def test_subjects_are_chosen_for_the_study_or_for_a_model(root):
     jobs = jobs_of(root, 'kind = "dti"', 'kind = "dti"\nsubjects = ["sub-02"]')
     assert {name for name in jobs if name.startswith("fit/tensor")} == {f"fit/tensor/sub-02_ses-{n}" for n in (1, 2)}
     assert len([name for name in jobs if name.startswith("fit/given")]) == 4
-    assert len(jobs_of(root, 'root = "data"', 'root = "data"\nsubjects = ["*-01"]')) == 17
+    assert len(jobs_of(root, 'root = "data"', 'root = "data"\nsubjects = ["*-01"]')) == 23
     with pytest.raises(StudyError, match=r"models\.tensor\.subjects: nothing matches: got 'x'"):
         jobs_of(root, 'kind = "dti"', 'kind = "dti"\nsubjects = ["x"]')
     with pytest.raises(InputError, match=r"volumes\.subjects: nothing matches: got '3'"):
@@ -174,6 +183,63 @@ def test_another_size_of_units_asks_for_no_fit_again(root):
     assert again["fit/fibres/sub-01_ses-1"] == first["fit/fibres/sub-01_ses-1"]
     (root / "data/sub-01/ses-1/dwi/sub-01_ses-1_dwi.bval").write_text(" ".join(["0"] * 2 + ["1000"] * 29))
     assert jobs_of(root, *change, past=Past(first))["fit/given/sub-01_ses-1"].options["voxels_per_unit"] == 2
+
+
+def write_mask(root, inside):
+    path = root / "data/sub-01/ses-1/dwi/sub-01_ses-1_desc-brain_mask.nii.gz"
+    nib.save(nib.Nifti1Image(inside.astype(np.uint8), nib.load(path).affine), path)
+
+
+def test_a_larger_mask_fits_its_new_voxels_only(root):
+    def size_of(jobs, name):
+        return int(decode_voxels(jobs[name].options["voxels"]).sum())
+
+    inside = np.zeros((5, 4, 3), dtype=bool)
+    inside[1:4] = True
+    first = jobs_of(root)
+    assert size_of(first, "volume/sub-01_ses-1") == 36
+    # A mask that is written anew, with the same voxels.
+    write_mask(root, inside * 7)
+    assert jobs_of(root, past=Past(first)) == first
+    inside[4, 1:3] = True
+    write_mask(root, inside)
+    larger = jobs_of(root, past=Past(first))
+    of_first = ("volume", "fit/tensor", "fit/fibres", "fit/given")
+    assert larger.keys() - first.keys() == {f"{step}/sub-01_ses-1/block-2" for step in of_first}
+    assert size_of(larger, "volume/sub-01_ses-1/block-2") == 6
+    assert larger["fit/tensor/sub-01_ses-1/block-2"].jobs == {"volume": "volume/sub-01_ses-1/block-2"}
+    changes = {f"{step}/{model}" for step in ("residuals", "maps") for model in ("tensor", "fibres", "given")}
+    assert {name for name in first if larger[name] != first[name]} == {
+        *(f"{name}/sub-01_ses-1" for name in (*changes, "response/fibres")),
+        "report",
+    }
+    assert larger["maps/given/sub-01_ses-1"].jobs == {
+        "volume": ["volume/sub-01_ses-1", "volume/sub-01_ses-1/block-2"],
+        "fit": ["fit/given/sub-01_ses-1", "fit/given/sub-01_ses-1/block-2"],
+    }
+    # The same again, and units of another size, run nothing; a block that is not wanted as a whole is read anew.
+    assert jobs_of(root, past=Past({**first, **larger})) == larger
+    units = ("[models.given]", "[grid]\nvoxels_per_unit = 2\n[models.given]")
+    assert jobs_of(root, *units, past=Past({**first, **larger})) == larger
+    inside[1] = False
+    write_mask(root, inside)
+    smaller = jobs_of(root, past=Past({**first, **larger}))
+    assert smaller["volume/sub-01_ses-1/block-2"] == larger["volume/sub-01_ses-1/block-2"]
+    assert size_of(smaller, "volume/sub-01_ses-1") == 24
+    # Of another volume, or one that is read in another way, nothing is known.
+    write_mask(root, np.ones((5, 4, 3)))
+    assert size_of(jobs_of(root, past=Past({**first, **larger})), "volume/sub-01_ses-1/block-3") == 18
+    other = jobs_of(root, "[volumes]", "[volumes]\nb0_threshold = 10", past=Past({**first, **larger}))
+    assert size_of(other, "volume/sub-01_ses-1") == 60
+
+
+def test_a_mask_that_cannot_be_read_is_left_to_its_job(root):
+    path = root / "data/sub-01/ses-1/dwi/sub-01_ses-1_desc-brain_mask.nii.gz"
+    path.write_bytes(path.read_bytes()[:40])
+    options = jobs_of(root)["volume/sub-01_ses-1"].options
+    assert options["voxels"] is None
+    with pytest.raises(InputError, match=r"mask\.nii\.gz: not a readable NIfTI file"):
+        save_volume(root, root, options)
 
 
 def test_files_that_are_missing_or_double_are_named(root):

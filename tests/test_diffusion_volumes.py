@@ -35,7 +35,7 @@ def read(root, files=FILES):
     digests = {kind: file_digest(root / file) for kind, file in files.items()}
     folder = root / "job"
     folder.mkdir(exist_ok=True)
-    return save_volume(folder, root, {"files": files, "digests": digests, "b0_threshold": 50.0})
+    return save_volume(folder, root, {"files": files, "digests": digests, "b0_threshold": 50.0, "voxels": None})
 
 
 def write(root, values, kind="dwi", affine=AFFINE, **header):
@@ -50,8 +50,8 @@ def test_signals_are_nibabels_voxel_by_voxel_and_gradients_are_dipys(root):
     image = nib.load(root / FILES["dwi"])
     mask = nib.load(root / FILES["mask"]).get_fdata() > 0
     assert image.dataobj.slope == 0.25
-    assert volume.signals.dtype == np.int16
-    assert isinstance(volume.signals, np.memmap)
+    assert volume.signals[0].dtype == np.int16
+    assert isinstance(volume.signals[0], np.memmap)
     np.testing.assert_array_equal(volume.read(0, len(volume)), image.get_fdata()[mask])
     np.testing.assert_array_equal(volume.read(7, 19), image.get_fdata()[mask][7:19])
     bvals, bvecs = read_bvals_bvecs(str(root / FILES["bval"]), str(root / FILES["bvec"]))
@@ -59,7 +59,9 @@ def test_signals_are_nibabels_voxel_by_voxel_and_gradients_are_dipys(root):
     np.testing.assert_allclose(volume.gradients.bvecs, bvecs, atol=1e-9)
     table = volume.gradients.table()
     np.testing.assert_allclose(table.bvals, volume.gradients.bvals, rtol=1e-12)
-    assert measure_volume(root, FILES) == volume.signals.shape
+    inside, n_gradients = measure_volume(root, {"files": FILES, "digests": {"mask": file_digest(root / FILES["mask"])}})
+    np.testing.assert_array_equal(inside, mask.ravel())
+    assert volume.signals[0].shape == (inside.sum(), n_gradients)
     assert sorted(files) == sorted(path.name for path in (root / "job").iterdir())
 
 
@@ -75,7 +77,7 @@ def test_every_type_of_voxels_packed_or_not_without_a_mask(root, dtype, packed):
     volume, _ = read(root, {"dwi": path.name, "bval": FILES["bval"], "bvec": FILES["bvec"]})
     expected = nib.load(path).get_fdata().reshape(-1, 19)
     np.testing.assert_array_equal(volume.read(0, len(volume)), expected)
-    assert volume.signals.dtype.isnative
+    assert volume.signals[0].dtype.isnative
 
 
 def test_a_map_lies_on_the_grid_of_its_volume(root):
@@ -197,6 +199,16 @@ def test_a_wrong_image_is_named(root):
     plain.write_bytes(content[:-50])
     with pytest.raises(InputError, match=r"x\.nii: cut short, or its header lies"):
         read(root, {**FILES, "dwi": "x.nii"})
+    path.write_bytes(gzip.compress(content[:116] + np.float32(np.nan).tobytes() + content[120:]))
+    with pytest.raises(InputError, match=r"dwi\.nii\.gz: not a readable NIfTI file .*invalid intercept nan"):
+        read(root)
+    path.write_bytes(gzip.compress(content[:280] + np.float32(np.nan).tobytes() + content[284:]))
+    with pytest.raises(InputError, match=r"dwi\.nii\.gz: its affine, .* must be finite numbers"):
+        read(root)
+    for dtype in ("complex64", [("R", "u1"), ("G", "u1"), ("B", "u1")]):
+        write(root, np.zeros((5, 4, 3, 19), dtype=dtype))
+        with pytest.raises(InputError, match=r"dwi\.nii\.gz: numbers are needed"):
+            read(root)
     path.unlink()
     with pytest.raises(InputError, match=r"dwi\.nii\.gz: missing file"):
         check_volume(root, {"files": FILES, "b0_threshold": 50.0})
@@ -224,7 +236,14 @@ def test_a_file_that_changes_after_the_plan_is_refused(root):
     (root / FILES["bval"]).write_text((root / FILES["bval"]).read_text() + "\n")
     (root / "job").mkdir()
     with pytest.raises(InputError, match=re.escape(f"{FILES['bval']}: changed since the build began")):
-        save_volume(root / "job", root, {"files": FILES, "digests": digests, "b0_threshold": 50.0})
+        save_volume(root / "job", root, {"files": FILES, "digests": digests, "b0_threshold": 50.0, "voxels": None})
+
+
+def test_a_mask_that_changes_after_the_plan_is_refused(root):
+    digests = {kind: file_digest(root / file) for kind, file in FILES.items()}
+    write(root, np.ones((5, 4, 3), dtype=np.uint8), "mask")
+    with pytest.raises(InputError, match=re.escape(f"{FILES['mask']}: changed since the build began")):
+        measure_volume(root, {"files": FILES, "digests": digests})
 
 
 def test_what_was_saved_is_opened(root):

@@ -224,6 +224,8 @@ def test_each_job_is_told_once_with_all_that_it_was_made_from(built):
         ({"file": "a.tsv", "digest": A}, {"a.tsv": A}),
         ({"files": ["a.csv", "b.csv"], "digests": [A, B]}, {"a.csv": A, "b.csv": B}),
         ({"atlas": {}, "digests": {"l.annot": A}}, {"l.annot": A}),
+        ({"files": {"dwi": "a.nii", "bval": "a.bval"}, "digests": {"dwi": A, "bval": B}}, {"a.nii": A, "a.bval": B}),
+        ({"files": {"encoding": "a.edf"}, "digests": {"a.edf": A}}, {"a.edf": A}),
         ({"root": "input", "inventory": A}, {"input/*": A}),
         ({"seed": 1}, {}),
     ],
@@ -288,6 +290,11 @@ def test_show_is_a_tree_in_which_a_job_is_told_once(built):
     found = json.loads(run("show", "main-16", "--json").stdout)
     assert found["job"] == "main-16"
     assert found["jobs"]["main-16"]["inputs"] == {"made": ["main-13", "main-4", "main-15"]}
+
+
+def test_show_tells_of_long_text_only_how_long_it_is(built):
+    built.job(32, "volume/sub-1", options={"voxels": "eJxj" * 500})
+    assert "voxels = eJxjeJxj... (2000 letters in all)" in run("show", "main-32").stdout
 
 
 def test_against_prints_changes_builds_and_reasons(built):

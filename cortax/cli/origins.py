@@ -18,6 +18,8 @@ __all__ = ["print_origins"]
 _SHORT = 12
 _LONG = 60
 _FEW = 8
+# Longer than paths are: voxels, as text.
+_LONG_TEXT = 1000
 
 
 def print_origins(root: Path, job: str, *, as_json: bool = False) -> None:
@@ -62,6 +64,8 @@ def _value(value: Any) -> str:
         return f"{{{', '.join(list(value)[:_FEW])}{', ...' if len(value) > _FEW else ''}}}"
     if isinstance(value, list) and len(str(value)) > _LONG:
         return f"[{value[0]!r}, ... {len(value)} in all]"
+    if isinstance(value, str) and len(value) > _LONG_TEXT:
+        return f"{value[:_FEW]}... ({len(value)} letters in all)"
     return str(value)
 
 

@@ -1,9 +1,9 @@
-"""Fit one model in every voxel of one volume."""
+"""Fit one model in every voxel of one block of a volume."""
 
 from cortax.provenance import outputs
 from cortax.provenance.closure import find_root, manifest
 
-description = "Fit one model in every voxel of one volume"
+description = "Fit one model in every voxel of one block of a volume"
 depend_extra = manifest(__name__)
 options = {
     "where": "",  # for messages
@@ -33,14 +33,11 @@ def analysis(sliceno, slices, job, prepare_res):
 def synthesis(job, prepare_res):
     from cortax.store import save
     from cortax.workflow.task import collect_task
-    from cortax.workloads.diffusion.residuals import residual_table, status_table
     from cortax.workloads.diffusion.store import fit_files
 
     task = prepare_res
     fit = task.read(collect_task(task, job, find_root()))
     files = fit_files(fit)
     files["model.json"] = {"names": task.model.names}
-    files["status.parquet"] = status_table(fit)
-    files["residuals.parquet"] = residual_table(task.model, task.volume, fit)
     results = save(job.path, files)
     outputs.record(job.path, results, ["pool.json"], method=job.method, name=job.params.caption)

@@ -1,9 +1,9 @@
-"""Make maps of one fit, as NIfTI images with sidecars."""
+"""Make maps of one model, as NIfTI images with sidecars."""
 
 from cortax.provenance import outputs
 from cortax.provenance.closure import manifest
 
-description = "Make maps of one fit, as NIfTI images with sidecars"
+description = "Make maps of one model, as NIfTI images with sidecars"
 depend_extra = manifest(__name__)
 options = {
     "maps": [],
@@ -13,12 +13,12 @@ options = {
     "solver": "",
     "options": {},  # of the model
 }
-jobs = ("volume", "fit")
+jobs = (["volume"], ["fit"])
 
 
 def synthesis(job):
     from cortax.workloads.diffusion.mapping import save_maps
 
     outputs.check_all(jobs)
-    results = save_maps(job.path, jobs.volume.path, jobs.fit.path, options)
+    results = save_maps(job.path, [made.path for made in jobs.volume], [made.path for made in jobs.fit], options)
     outputs.record(job.path, results, method=job.method, name=job.params.caption)

@@ -1,14 +1,15 @@
-"""Read one diffusion-weighted volume with its gradients: decompressed once, the voxels of its mask row by row."""
+"""Read a block of a diffusion-weighted volume with its gradients: decompressed once, voxels of its mask row by row."""
 
 from cortax.provenance import outputs
 from cortax.provenance.closure import find_root, manifest
 
-description = "Read one diffusion-weighted volume with its gradients"
+description = "Read a block of a diffusion-weighted volume with its gradients"
 depend_extra = manifest(__name__)
 options = {
     "files": {},  # dwi, bval, bvec and perhaps mask -> path
     "digests": {},  # the same -> that of its file
     "b0_threshold": 0.0,
+    "voxels": None,  # as text; those of the mask, or all
 }
 
 

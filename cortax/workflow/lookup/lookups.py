@@ -208,7 +208,10 @@ def _input_files(options: dict[str, Any], folder: Path | None) -> Iterator[tuple
     for key, place in _DIGESTS.items():
         digests = options.get(key)
         if isinstance(digests, dict):
-            yield from digests.items()
+            # By path, or by what a file is where paths are so, too.
+            paths = options.get(place)
+            known = dict(paths) if isinstance(paths, dict) else {}
+            yield from ((str(known.get(name, name)), digest) for name, digest in digests.items())
         elif isinstance(digests, list):
             yield from zip(options[place], digests, strict=True)
         elif key == "inventory" and folder is not None and (folder / _INVENTORY).exists():

@@ -14,7 +14,7 @@ workload = Workload(
     check=f"{_HOME}.check:check_diffusion",
     essential="diffusion_maps",
     finding="maps",
-    narrowed=("diffusion_volume", "diffusion_response", "diffusion_fit", "diffusion_maps"),
+    narrowed=("diffusion_volume", "diffusion_response", "diffusion_fit", "diffusion_residuals", "diffusion_maps"),
     units={"diffusion_fit": "model x volume x run of voxels"},
     tables={
         "maps": Table(
@@ -24,8 +24,8 @@ workload = Workload(
             identity=("model", "volume", "map"),
             value="mean",
         ),
-        "status": Table("diffusion_fit", "status.parquet", "what became of every voxel"),
-        "residuals": Table("diffusion_fit", "residuals.parquet", "signals less what models predict, by gradient"),
+        "status": Table("diffusion_residuals", "status.parquet", "what became of every voxel"),
+        "residuals": Table("diffusion_residuals", "residuals.parquet", "signals less what models predict, by gradient"),
     },
     summary=f"{_HOME}.tables:print_diffusion",
     compiled=(f"{_HOME}.models.making:compile_tensors", f"{_HOME}.models.making:compile_free_water"),

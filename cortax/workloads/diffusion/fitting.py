@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,10 @@ from cortax.workflow.task import Unit
 from cortax.workloads.diffusion.models.fit import Fit, join
 from cortax.workloads.diffusion.models.making import Model, make_model
 from cortax.workloads.diffusion.models.response import Response
-from cortax.workloads.diffusion.responding import open_response
+from cortax.workloads.diffusion.responding import chosen_response
 from cortax.workloads.diffusion.volumes import Volume, open_volume
 
-__all__ = ["FitTask", "given_response", "open_fit_task"]
+__all__ = ["FitTask", "open_fit_task"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,30 +101,18 @@ def _key(start: int, stop: int) -> str:
     return f"voxels {start}-{stop}"
 
 
-def given_response(values: Sequence[float] | None) -> Response | None:
-    """Return the response that a study gives: diffusivity along and across fibres (mm2/s), and S0."""
-    if values is None:
-        return None
-    along, across, s0 = values
-    return Response((along, across, across), s0)
-
-
 def open_fit_task(jobs: Mapping[str, Any], options: Mapping[str, Any]) -> FitTask:
     """Open the inputs of `diffusion_fit`, and compile what fits.
 
     Raises CortaxError: an input is not what its job saved, or the model cannot be made for these gradients.
     """
     outputs.check_all(jobs)
-    if jobs["response"]:
-        response: Response | None = open_response(jobs["response"].path)
-    else:
-        response = given_response(options["response"])
     task = FitTask(
         str(Path(jobs["volume"].path).resolve()),
         options["kind"],
         options["solver"],
         dict(options["options"]),
-        response,
+        chosen_response(jobs, options),
         options["voxels_per_unit"],
     )
     # Here, so that workers that are forks find it compiled.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import pandas as pd
 
 from cortax.learning.arrays import Floats
 from cortax.store import save
-from cortax.workloads.diffusion.models.fit import Status
+from cortax.workloads.diffusion.models.fit import Fit, Status, take
 from cortax.workloads.diffusion.models.maps import MAPS, compute_map
 from cortax.workloads.diffusion.names import STATUS, map_files
 from cortax.workloads.diffusion.store import open_fit
@@ -20,6 +20,8 @@ from cortax.workloads.diffusion.volumes import Volume, open_volume
 
 __all__ = ["save_maps"]
 
+# For which a map is computed at a time; each has the same bits alone.
+_VOXELS = 4096
 # No status of a voxel.
 _OUTSIDE = 255
 _FRAME = (
@@ -29,9 +31,11 @@ _FRAME = (
 
 
 def save_maps(
-    folder: str | Path, volume_folder: str | Path, fit_folder: str | Path, options: Mapping[str, Any]
+    folder: str | Path, volumes: Sequence[str | Path], fits: Sequence[str | Path], options: Mapping[str, Any]
 ) -> list[str]:
-    """Write the maps of a fit into a folder, with a table of what they hold; return the names of the files.
+    """Write the maps of a model into a folder, with a table of what they hold; return the names of the files.
+
+    `volumes`, `fits`: the folders of the jobs of each block of voxels.
 
     Maps are float32, NaN where nothing was fitted and 0 outside the mask; the status is uint8, 255 outside. Same maps,
     same bytes. `options`: those of a `diffusion_maps` job.
@@ -41,10 +45,11 @@ def save_maps(
     CortaxError
         An input is damaged, or the model has no such map.
     """
-    volume, fit = open_volume(volume_folder), open_fit(fit_folder)
+    volume = open_volume(*volumes)
+    fit = open_fit(fits, volume.rows)
     files, rows = [], []
     for name in options["maps"]:
-        values = compute_map(name, options["kind"], fit, gradients=volume.gradients)
+        values = _compute(name, options["kind"], fit, volume)
         content = values.astype(np.float32)
         image = volume.image(content[:, 0] if content.shape[1] == 1 else content)
         files += _save(folder, options["stem"], name, image, _sidecar(name, values, volume, options))
@@ -58,10 +63,18 @@ def save_maps(
     return [*files, *save(folder, {"maps.parquet": pd.DataFrame(rows, columns=columns)})]
 
 
+def _compute(name: str, kind: str, fit: Fit, volume: Volume) -> Floats:
+    """Compute a map, some voxels at a time: on the way a voxel takes many times what it has in the end."""
+    parts = [take(fit, slice(start, start + _VOXELS)) for start in range(0, len(volume), _VOXELS)]
+    return np.concatenate([compute_map(name, kind, part, gradients=volume.gradients) for part in parts])
+
+
 def _save(folder: str | Path, stem: str, name: str, image: Any, sidecar: Mapping[str, Any]) -> list[str]:
     packed, text = map_files(stem, [name])[:2]
-    # Without the time, which gzip would note.
-    return save(folder, {packed: gzip.compress(image.to_bytes(), compresslevel=6, mtime=0), text: sidecar})
+    # As it is written, not as a whole; and without name and time, which gzip would note.
+    with (Path(folder) / packed).open("wb") as file, gzip.GzipFile("", "wb", 6, file, mtime=0) as out:
+        image.to_stream(out)
+    return [packed, *save(folder, {text: sidecar})]
 
 
 def _sidecar(name: str, values: Floats, volume: Volume, options: Mapping[str, Any]) -> dict[str, Any]:

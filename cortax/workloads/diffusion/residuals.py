@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
 from cortax.workloads.diffusion.models.fit import Fit, Status
-from cortax.workloads.diffusion.models.making import Model
-from cortax.workloads.diffusion.volumes import Volume
+from cortax.workloads.diffusion.models.making import Model, make_model
+from cortax.workloads.diffusion.responding import chosen_response
+from cortax.workloads.diffusion.store import open_fit
+from cortax.workloads.diffusion.volumes import Volume, open_volume
 
-__all__ = ["residual_table", "status_table"]
+__all__ = ["residual_table", "residual_tables", "status_table"]
 
 # Added up so many at a time: the sums are the same however the fit was cut into units.
 _VOXELS = 4096
+
+
+def residual_tables(jobs: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
+    """Return the tables of `diffusion_residuals`, by the names of their files; see `make_model` for `options`."""
+    volume = open_volume(*(job.path for job in jobs["volume"]))
+    fit = open_fit([job.path for job in jobs["fit"]], volume.rows)
+    response = chosen_response(jobs, options)
+    model = make_model(
+        options["kind"], options["options"], volume.gradients, response=response, solver=options["solver"]
+    )
+    return {"status.parquet": status_table(fit), "residuals.parquet": residual_table(model, volume, fit)}
 
 
 def status_table(fit: Fit) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,16 +15,18 @@ from cortax.workloads.diffusion.models.gradients import shell_mask
 from cortax.workloads.diffusion.models.response import Response, auto_response, box
 from cortax.workloads.diffusion.volumes import open_volume
 
-__all__ = ["estimate_response", "open_response"]
+__all__ = ["chosen_response", "estimate_response", "open_response"]
 
 
-def estimate_response(folder: str | Path, *, fa_threshold: float, shell: float | None, where: str) -> dict[str, Any]:
+def estimate_response(
+    folders: Sequence[str | Path], *, fa_threshold: float, shell: float | None, where: str
+) -> dict[str, Any]:
     """Estimate the response from the voxels of the mask that lie in the middle of a volume, see `box`.
 
     Parameters
     ----------
-    folder : path
-        Of a `diffusion_volume` job.
+    folders : sequence of path
+        Of the `diffusion_volume` jobs of each block of voxels.
     fa_threshold : float
         See `auto_response`.
     shell : float, optional
@@ -41,7 +44,7 @@ def estimate_response(folder: str | Path, *, fa_threshold: float, shell: float |
     CortaxError
         No voxel counts as a single fibre, or what was found is no response; see `auto_response`.
     """
-    volume = open_volume(folder)
+    volume = open_volume(*folders)
     chosen = np.flatnonzero(box(volume.shape).ravel()[volume.voxels])
     if not chosen.size:
         raise InputError(f"{where}: no voxel of the mask lies in the middle of the volume; give a response")
@@ -56,3 +59,16 @@ def open_response(folder: str | Path) -> Response:
     """Open the response of a job."""
     (found,) = load(folder, "response.json")
     return Response(tuple(found["evals"]), found["s0"], found["n_voxels"])
+
+
+def chosen_response(jobs: Mapping[str, Any], options: Mapping[str, Any]) -> Response | None:
+    """Return the response that a job estimated, or that a study gives; None where there is none.
+
+    Given are the diffusivity along and across fibres (mm2/s), and S0.
+    """
+    if jobs["response"]:
+        return open_response(jobs["response"].path)
+    if options["response"] is None:
+        return None
+    along, across, s0 = options["response"]
+    return Response((along, across, across), s0)

@@ -13,7 +13,7 @@ from cortax.workloads.diffusion.names import bids_label
 
 __all__ = ["DiffusionGrid", "DiffusionMaps", "DiffusionModel", "DiffusionStudy", "Volumes"]
 
-Positive = Annotated[float, Field(gt=0)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 _FILES = ("dwi", "bval", "bvec", "mask")
 # Which keys each kind of model has, beside kind and solver.
 _KEYS = {
@@ -77,7 +77,7 @@ class DiffusionModel(Section):
     sh_order: int = Field(default=8, ge=2, le=16)
     tau: Positive = 0.1
     shell: Positive | None = None
-    response: Literal["auto"] | Annotated[list[float], Field(min_length=3, max_length=3)] = "auto"
+    response: Literal["auto"] | Annotated[list[Positive], Field(min_length=3, max_length=3)] = "auto"
     fa_threshold: float = Field(default=0.7, gt=0, lt=1)
     name: str | None = None
     arguments: dict[str, Any] = {}
@@ -94,11 +94,11 @@ class DiffusionModel(Section):
         if self.sh_order % 2:
             raise ValueError(f"sh_order = {self.sh_order}: must be even")
         if self.response != "auto":
-            along, across, s0 = self.response
-            if not (along > across > 0 and s0 > 0):
+            along, across, _ = self.response
+            if along <= across:
                 raise ValueError(
                     f"response = {self.response}: must be diffusivity along a fibre and the smaller one across it "
-                    "(mm2/s), and the signal S0, all above 0"
+                    "(mm2/s), and the signal S0"
                 )
         if self.kind == "dipy" and self.name is None:
             raise ValueError("kind = 'dipy': name is missing, such as 'dki.DiffusionKurtosisModel' of dipy.reconst")

@@ -17,11 +17,12 @@ from cortax.brain.data.bounds import capacity, check_claim, is_packed
 from cortax.brain.data.images import load_volume, nifti_header
 from cortax.data.files import DamagedFileError, ends_with, opened
 from cortax.errors import InputError
-from cortax.learning.arrays import Floats, Ints
+from cortax.learning.arrays import Bools, Floats, Ints
 from cortax.provenance.files import file_digest
 from cortax.store import load, save
 from cortax.workloads.diffusion.gradient_files import read_gradients
 from cortax.workloads.diffusion.models.gradients import Gradients
+from cortax.workloads.diffusion.voxels import decode_voxels
 
 __all__ = ["Volume", "check_volume", "measure_volume", "open_volume", "save_volume"]
 
@@ -40,10 +41,12 @@ class Volume:
 
     Attributes
     ----------
-    signals : array of shape (n_voxels, n_gradients), memory-mapped
-        As the file has them, before `slope` and `inter`; NaN and infinite values stay.
+    signals : tuple of arrays of shape (n, n_gradients), memory-mapped
+        Of each block of voxels, as the file has them, before `slope` and `inter`; NaN and infinite values stay.
+    rows : int64 array of shape (n_voxels,)
+        Where each voxel is in `signals`, put one below the other.
     voxels : int64 array of shape (n_voxels,)
-        Where they are: flat indices, in C order, of the image.
+        Where they are: flat indices, in C order, of the image; rising.
     gradients : Gradients
     shape : tuple of int, of length 3
     slope, inter : float
@@ -54,7 +57,8 @@ class Volume:
         What was understood otherwise than the files have it.
     """
 
-    signals: npt.NDArray[Any]
+    signals: tuple[npt.NDArray[Any], ...]
+    rows: Ints
     voxels: Ints
     gradients: Gradients
     shape: tuple[int, int, int]
@@ -68,7 +72,12 @@ class Volume:
 
     def read(self, start: int, stop: int) -> Floats:
         """Return the signals of voxels start to stop: float64 of shape (stop - start, n_gradients), in memory."""
-        values: Floats = np.array(self.signals[start:stop], dtype=np.float64)
+        rows, first = self.rows[start:stop], 0
+        values: Floats = np.empty((len(rows), len(self.gradients.bvals)))
+        for block in self.signals:
+            mine = (rows >= first) & (rows < first + len(block))
+            values[mine] = block[rows[mine] - first]
+            first += len(block)
         if (self.slope, self.inter) != (1.0, 0.0):
             values *= self.slope
             values += self.inter
@@ -119,20 +128,29 @@ def check_volume(root: Path, options: Mapping[str, Any]) -> tuple[Any, Gradients
     return header, Gradients(bvals, bvecs, options["b0_threshold"]), notes
 
 
-def measure_volume(root: Path, files: Mapping[str, str]) -> tuple[int, int]:
-    """Return how many voxels and gradients a volume has, see `check_volume` for `files` and for what is raised."""
-    path = root / files["dwi"]
-    header, mask = _header(path), files.get("mask")
+def measure_volume(root: Path, options: Mapping[str, Any]) -> tuple[Bools, int]:
+    """Return which voxels are in the mask, flat in C order, and the number of gradients; `options` as `save_volume`.
+
+    Raises
+    ------
+    InputError
+        See `check_volume`; or the mask changed since the build began.
+    """
+    dwi, mask = root / options["files"]["dwi"], options["files"].get("mask")
+    header = _header(dwi)
     shape = header.get_data_shape()
-    n_voxels = int(_mask(root / mask, path, header).sum()) if mask else int(np.prod(shape[:3]))
-    return n_voxels, int(shape[3])
+    if mask is None:
+        return np.ones(int(np.prod(shape[:3])), dtype=bool), int(shape[3])
+    inside = _mask(root / mask, dwi, header).ravel()
+    _check_same(root, options, "mask")
+    return inside, int(shape[3])
 
 
 def save_volume(folder: Path, root: Path, options: Mapping[str, Any]) -> tuple[Volume, list[str]]:
     """Read a volume and write the voxels of its mask into a folder; return them and the names of the files.
 
     One volume of the file is in memory at a time, and `_TOGETHER` volumes of the mask. `options` are those of
-    `check_volume`, and `digests` by kind.
+    `check_volume`; `digests` by kind; and `voxels`, see `encode_voxels`, or None for those of the mask, or all.
 
     Raises
     ------
@@ -142,12 +160,11 @@ def save_volume(folder: Path, root: Path, options: Mapping[str, Any]) -> tuple[V
     header, gradients, notes = check_volume(root, options)
     path = root / options["files"]["dwi"]
     shape = tuple(int(n) for n in header.get_data_shape()[:3])
-    mask = options["files"].get("mask")
-    voxels = np.flatnonzero(_mask(root / mask, path, header)) if mask else np.arange(np.prod(shape))
+    chosen = options["voxels"]
+    voxels = np.flatnonzero(measure_volume(root, options)[0] if chosen is None else decode_voxels(chosen))
     _write_signals(folder / "signals.npy", path, header, voxels)
-    for kind, file in options["files"].items():
-        if file_digest(root / file) != options["digests"][kind]:
-            raise InputError(f"{file}: changed since the build began; start it again")
+    for kind in options["files"]:
+        _check_same(root, options, kind)
     slope, inter = header.get_slope_inter()
     about = {
         "shape": shape,
@@ -166,12 +183,17 @@ def save_volume(folder: Path, root: Path, options: Mapping[str, Any]) -> tuple[V
     return open_volume(folder), files
 
 
-def open_volume(folder: str | Path) -> Volume:
-    """Open what `save_volume` wrote; signals are memory-mapped."""
-    signals, voxels, arrays, about = load(folder, "signals.npy", "voxels.npy", "gradients.npz", "volume.json")
+def open_volume(*folders: str | Path) -> Volume:
+    """Open what `save_volume` wrote, of one block of a volume's voxels or several; signals are memory-mapped."""
+    names = ("signals.npy", "voxels.npy", "gradients.npz", "volume.json")
+    blocks = [load(folder, *names) for folder in folders]
+    voxels = np.concatenate([block[1] for block in blocks])
+    rows = np.argsort(voxels, kind="stable")
+    _, _, arrays, about = blocks[0]
     return Volume(
-        signals,
-        np.asarray(voxels),
+        tuple(block[0] for block in blocks),
+        rows,
+        voxels[rows],
         Gradients(arrays["bvals"], arrays["bvecs"], about["b0_threshold"]),
         tuple(about["shape"]),
         about["slope"],
@@ -181,17 +203,26 @@ def open_volume(folder: str | Path) -> Volume:
     )
 
 
+def _check_same(root: Path, options: Mapping[str, Any], kind: str) -> None:
+    file = options["files"][kind]
+    if file_digest(root / file) != options["digests"][kind]:
+        raise InputError(f"{file}: changed since the build began; start it again")
+
+
 def _header(path: Path) -> Any:
     if not ends_with(path, ".nii", ".nii.gz"):
         raise InputError(f"{path}: a NIfTI file is needed, NAME.nii or NAME.nii.gz")
     with opened(path, "NIfTI file"):
         header = nifti_header(path)
+        header.get_slope_inter()  # raises where signals cannot be scaled
         shape = header.get_data_shape()
         if len(shape) != 4:
             raise InputError(
                 f"{path}: an image of 4 axes is needed, three of space and one of gradients; "
                 f"this one has {len(shape)}: {tuple(int(n) for n in shape)}"
             )
+        if not np.isfinite(header.get_best_affine()).all():
+            raise InputError(f"{path}: its affine, by which voxels have a place, must be finite numbers")
         check_claim(
             path,
             shape,
@@ -202,7 +233,7 @@ def _header(path: Path) -> Any:
     return header
 
 
-def _mask(path: Path, dwi: Path, header: Any) -> npt.NDArray[np.bool_]:
+def _mask(path: Path, dwi: Path, header: Any) -> Bools:
     with opened(path, "NIfTI file"):
         image = load_volume(path)
         values = np.asarray(image.dataobj)
@@ -215,7 +246,7 @@ def _mask(path: Path, dwi: Path, header: Any) -> npt.NDArray[np.bool_]:
             f"{path}: the mask lies elsewhere than {dwi.name}: their affines differ by up to "
             f"{np.abs(image.affine - affine).max():.4g} mm; resample one of them to the grid of the other"
         )
-    inside: npt.NDArray[np.bool_] = np.asarray(values.reshape(shape) > 0)
+    inside: Bools = np.asarray(values.reshape(shape) > 0)
     if not inside.any():
         raise InputError(f"{path}: the mask is empty: no voxel is above 0")
     return inside

@@ -8,9 +8,9 @@ from enum import IntEnum
 import numpy as np
 import numpy.typing as npt
 
-from cortax.learning.arrays import Floats
+from cortax.learning.arrays import Floats, Ints
 
-__all__ = ["FITTED", "Fit", "Status", "join"]
+__all__ = ["FITTED", "Fit", "Status", "join", "take"]
 
 
 class Status(IntEnum):
@@ -74,7 +74,14 @@ class Fit:
     status: npt.NDArray[np.uint8]
 
 
+_NAMES = ("parameters", "sse", "iterations", "status")
+
+
 def join(fits: list[Fit]) -> Fit:
     """Return the fits of several sets of voxels as one, in the order given; at least one."""
-    names = ("parameters", "sse", "iterations", "status")
-    return Fit(*(np.concatenate([getattr(fit, name) for fit in fits]) for name in names))
+    return Fit(*(np.concatenate([getattr(fit, name) for fit in fits]) for name in _NAMES))
+
+
+def take(fit: Fit, voxels: slice | Ints) -> Fit:
+    """Return the fits of some voxels."""
+    return Fit(*(getattr(fit, name)[voxels] for name in _NAMES))

@@ -15,7 +15,7 @@ __all__ = ["section"]
 
 def section(material: Material) -> PageSection | None:
     """Return the section."""
-    table = material.made.table("diffusion_fit", "residuals.parquet")
+    table = material.made.table("diffusion_residuals", "residuals.parquet")
     if not len(table):
         return None
     table = table.assign(shell=_shells(material, table))

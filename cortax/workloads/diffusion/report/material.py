@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import nibabel as nib
@@ -45,7 +46,10 @@ class Material:
     @functools.cached_property
     def volumes(self) -> dict[str, Volume]:
         """Every volume by its name."""
-        return {job.key["volume"]: open_volume(job.folder) for job in self.made.of("diffusion_volume")}
+        folders: dict[str, list[Path]] = {}
+        for job in self.made.of("diffusion_volume"):
+            folders.setdefault(job.key["volume"], []).append(job.folder)
+        return {name: open_volume(*blocks) for name, blocks in folders.items()}
 
     @functools.cached_property
     def fitted(self) -> list[FittedVolume]:

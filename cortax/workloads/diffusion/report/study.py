@@ -18,7 +18,7 @@ def section(material: Material) -> PageSection | None:
     if not material.volumes:
         return None
     blocks: list[Block] = [_volumes(material)]
-    status = material.made.table("diffusion_fit", "status.parquet")
+    status = material.made.table("diffusion_residuals", "status.parquet")
     if len(status):
         lost = status[[not Status[name.upper()].has_parameters for name in status["status"]]]
         if len(lost):
@@ -49,13 +49,13 @@ def _readable(maps: pd.DataFrame) -> pd.DataFrame:
 
 def _volumes(material: Material) -> Block:
     rows = []
-    for job in material.made.of("diffusion_volume"):
-        volume = material.volumes[job.key["volume"]]
+    first = {job.key["volume"]: job.id for job in reversed(material.made.of("diffusion_volume"))}
+    for name, volume in material.volumes.items():
         gradients = volume.gradients
         means, counts = np.unique(shell_of_each(gradients)[~gradients.is_b0], return_counts=True)
         rows.append(
             {
-                "volume": job.key["volume"],
+                "volume": name,
                 "voxels": len(volume),
                 "grid": " x ".join(map(str, volume.shape)),
                 "b0": int(gradients.is_b0.sum()),
@@ -63,7 +63,7 @@ def _volumes(material: Material) -> Block:
                     f"{mean:.0f}: {n}" for mean, n in zip(means, counts, strict=True)
                 ),
                 "notes": "; ".join(volume.notes) or "none",
-                "job": job.id,
+                "job": first[name],
             }
         )
     return Sheet("volumes", "Every volume", pd.DataFrame(rows), (), {"volume": "job"})
