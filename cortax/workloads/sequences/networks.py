@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["NetworkSize", "initial_parameters"]
+__all__ = ["ModuleNetwork", "NetworkSize", "initial_parameters"]
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,26 @@ class NetworkSize:
         """Return views of the weights of cell and heads; `parameters`: an array whose first axis are parameters."""
         n, rest = int(np.prod(self.cell)), parameters.shape[1:]
         return parameters[:n].reshape(*self.cell, *rest), parameters[n:].reshape(*self.heads, *rest)
+
+
+@dataclass(frozen=True)
+class ModuleNetwork:
+    """A PyTorch module that a study names, see `cortax.workloads.sequences.modules`.
+
+    Attributes
+    ----------
+    module : str
+        "package.file:Class", which is made as Class(n_inputs, n_outputs, **arguments).
+    n_inputs, n_outputs : int
+        It is called with (n_steps, n_windows, n_inputs), and returns (n_steps, n_windows, n_outputs).
+    arguments : mapping
+        JSON values.
+    """
+
+    module: str
+    n_inputs: int
+    n_outputs: int
+    arguments: Mapping[str, Any] = field(default_factory=dict)
 
 
 def initial_parameters(size: NetworkSize, seed: int) -> npt.NDArray[np.float64]:
