@@ -11,14 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from cortax.errors import StudyError
-from cortax.lanes.batched import HAS_FMA, LANES
+from cortax.lanes import LANES
+from cortax.lanes.batched import HAS_FMA
 from cortax.workloads.sequences import training
-from cortax.workloads.sequences.networks import ModuleNetwork, NetworkSize, initial_parameters
+from cortax.workloads.sequences.networks import MODULES, ModuleNetwork, NetworkSize, initial_parameters
 from cortax.workloads.sequences.training import Curves, Models, TrainingOptions, Windows
 
 __all__ = [
     "Network",
-    "code_of",
     "models_at_a_time",
     "network_of",
     "new_parameters",
@@ -30,8 +30,6 @@ __all__ = [
 Array = npt.NDArray[Any]
 Network = NetworkSize | ModuleNetwork
 
-# No import statement leads there, see `code_of`.
-_MODULES = "cortax.workloads.sequences.modules"
 # Windows at a time; fixed, as the last bits of PyTorch's products may depend on it.
 _BATCH = 8
 
@@ -41,11 +39,6 @@ def network_of(options: Mapping[str, Any], n_inputs: int, n_outputs: int) -> Net
     if options["kind"] == "torch":
         return ModuleNetwork(options["module"], n_inputs, n_outputs, options["arguments"])
     return NetworkSize(n_inputs, options["hidden"], n_outputs)
-
-
-def code_of(options: Mapping[str, Any]) -> list[str]:
-    """Return what a network of such options is trained by, and no import leads to: for `class_code`."""
-    return [options["module"], _MODULES] if options["kind"] == "torch" else []
 
 
 def prepare(network: Network, window: int) -> None:
@@ -104,4 +97,4 @@ def predict(parameters: Array, network: Network, x: Array) -> Array:
 def _modules() -> Any:
     if importlib.util.find_spec("torch") is None:
         raise StudyError("network.kind = 'torch' needs PyTorch: pip install 'cortax[torch]'")
-    return importlib.import_module(_MODULES)
+    return importlib.import_module(MODULES)

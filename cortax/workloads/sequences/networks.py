@@ -9,7 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["ModuleNetwork", "NetworkSize", "initial_parameters"]
+__all__ = ["MODULES", "ModuleNetwork", "NetworkSize", "code_of", "initial_parameters", "model_key"]
+
+# What trains PyTorch modules; no import statement leads there, see `code_of`.
+MODULES = "cortax.workloads.sequences.modules"
 
 
 @dataclass(frozen=True)
@@ -76,3 +79,16 @@ def initial_parameters(size: NetworkSize, seed: int) -> npt.NDArray[np.float64]:
     """
     bound = size.n_hidden**-0.5
     return np.random.default_rng(seed).uniform(-bound, bound, size.n_parameters)
+
+
+def code_of(options: Mapping[str, Any]) -> list[str]:
+    """Return what networks of such options (`network` of `train`) are trained by, and no import of cortax leads to.
+
+    For `class_code`.
+    """
+    return [options["module"], MODULES] if options["kind"] == "torch" else []
+
+
+def model_key(factor: float, seed: int) -> str:
+    """Return what a model is called as a unit."""
+    return f"factor-{float(factor)}-seed-{seed}"

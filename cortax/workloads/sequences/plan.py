@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from cortax.lanes.batched import LANES
+from cortax.lanes import LANES
 from cortax.provenance.closure import class_code
 from cortax.report.plan import report_job
 from cortax.study.section import relative_paths
 from cortax.workflow.plan.blocks import Block, cut_blocks
 from cortax.workflow.plan.jobspec import JobSpec, Work, sorted_keys
 from cortax.workflow.workload import Planning
-from cortax.workloads.sequences.engines import code_of
+from cortax.workloads.sequences.networks import code_of, model_key
 from cortax.workloads.sequences.study import SequencesStudy
-from cortax.workloads.sequences.tasks import model_key
 
 __all__ = ["dataset_options", "sequences_jobs", "site_file", "site_options"]
 

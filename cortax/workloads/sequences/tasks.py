@@ -19,23 +19,18 @@ from cortax.workflow.task import Unit
 from cortax.workloads.sequences.dataset import Dataset, open_series
 from cortax.workloads.sequences.engines import (
     Network,
-    code_of,
     models_at_a_time,
     network_of,
     new_parameters,
     prepare,
     train,
 )
+from cortax.workloads.sequences.networks import code_of, model_key
 from cortax.workloads.sequences.training import Curves, Models, TrainingOptions, Windows, begin
 
-__all__ = ["TrainTask", "check_code", "model_key", "open_models", "open_train_task", "save_models"]
+__all__ = ["TrainTask", "check_code", "open_models", "open_train_task", "save_models"]
 
 Arrays = dict[str, npt.NDArray[Any]]
-
-
-def model_key(factor: float, seed: int) -> str:
-    """Return what a model is called as a unit."""
-    return f"factor-{float(factor)}-seed-{seed}"
 
 
 @dataclass(frozen=True, eq=False)
