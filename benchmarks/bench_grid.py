@@ -1,6 +1,6 @@
 """The published grid of sequences: 101 sites x 9 factors x 30 seeds, 27,270 models, as one study (SIMULATED tables).
 
-    python benchmarks/bench_grid.py [plan] [part] [noop]
+    python benchmarks/bench_grid.py [plan] [part] [noop] [--sites N]
 
 `plan`: it is planned as `cortax plan` does, each time in a fresh process, first without any cache; then finished, and
 finished and grown by a seed. `part`: a pack of eight models is trained for a few epochs in the published shape (hidden
@@ -11,6 +11,7 @@ and predictions are simulated (methods keep their imports, options and inputs); 
 
 import argparse
 import os
+import resource
 import shutil
 import subprocess
 import tempfile
@@ -22,7 +23,7 @@ import pandas as pd
 from bench_noop import copy_code, cortax, environment, measure_builds
 from bench_plan import measure, write_finished, write_frame
 
-SITES = [f"site-{number:03d}" for number in range(101)]
+N_SITES = 101
 INPUTS = [f"input-{number}" for number in range(5)]
 STUDY = """
 kind = "sequences"
@@ -88,8 +89,12 @@ for _name in ("prepare", "analysis"):
 """
 
 
-def study_text(n_seeds=30):
-    return STUDY.replace("SITES", str(SITES)).replace("INPUTS", str(INPUTS)).replace("SEEDS", str(n_seeds))
+def names_of(n_sites):
+    return [f"site-{number:03d}" for number in range(n_sites)]
+
+
+def study_text(n_sites, n_seeds=30):
+    return STUDY.replace("SITES", str(names_of(n_sites))).replace("INPUTS", str(INPUTS)).replace("SEEDS", str(n_seeds))
 
 
 def write_site(path, seed):
@@ -103,25 +108,25 @@ def write_site(path, seed):
     table.to_csv(path, index=False)
 
 
-def write_project(root):
+def write_project(root, n_sites):
     write_frame(root)
     past = time.time() - 60
-    for seed, site in enumerate(SITES):
+    for seed, site in enumerate(names_of(n_sites)):
         path = root / f"input/{site}.csv"
         write_site(path, seed)
         os.utime(path, (past, past))
-    (root / "studies/large.toml").write_text(study_text())
+    (root / "studies/large.toml").write_text(study_text(n_sites))
 
 
-def plan(root):
-    write_project(root)
+def plan(root, n_sites):
+    write_project(root, n_sites)
     print("| plan of | jobs | models | would run | seconds | of CPU | peak memory, MB |")
     print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
     measure(root, "a new study, nothing known of its files")
     measure(root, "a new study")
     write_finished(root)
     measure(root, "the finished study")
-    (root / "studies/large.toml").write_text(study_text(n_seeds=31))
+    (root / "studies/large.toml").write_text(study_text(n_sites, n_seeds=31))
     measure(root, "the finished study and a seed")
 
 
@@ -136,18 +141,24 @@ def part(root, n_epochs):
     from cortax.workloads.sequences.training import TrainingOptions, begin, predict, train, warm_up
 
     (root / "input").mkdir()
-    (root / "large.toml").write_text(study_text())
-    write_site(root / f"input/{SITES[0]}.csv", 0)
+    (root / "large.toml").write_text(study_text(1))
+    site = names_of(1)[0]
+    write_site(root / f"input/{site}.csv", 0)
     study = read_study(root / "large.toml")
     warm_up(np.float32)
     clock = [time.process_time()]
-    options = dataset_options(study, SITES[0], *study.sites.periods)
-    dataset = Dataset(read_site(root, site_options(study, SITES[0])), options)
+    options = dataset_options(study, site, *study.sites.periods)
+    dataset = Dataset(read_site(root, site_options(study, site)), options)
     predict_baselines(dataset, options)
     periods = {name: dataset.period(name, days, np.float32) for name, days in study.sites.periods.items()}
     clock.append(time.process_time())
     size = NetworkSize(dataset.n_inputs, study.network.hidden, 2)
-    models = begin(np.array([initial_parameters(size, seed) for seed in range(8)]).astype(np.float32), np.ones((8, 2)))
+
+    def models_of(n):
+        weights = np.array([initial_parameters(size, seed) for seed in range(n)]).astype(np.float32)
+        return begin(weights, np.ones((n, 2)))
+
+    models = models_of(8)
     trained, _ = train(models, size, periods["train"].windows, None, TrainingOptions(n_epochs, rate=0.003, batch=10))
     clock.append(time.process_time())
     for period in (periods["validation"], periods["test"]):
@@ -158,18 +169,21 @@ def part(root, n_epochs):
     clock.append(time.process_time())
     of_site, of_training, of_scores = np.diff(clock)
     of_epoch = of_training / n_epochs / 8
-    n = len(SITES) * 270
-    hours = [len(SITES) * of_site / 3600, n * 300 * of_epoch / 3600, n * of_scores / 8 / 3600]
+    train(models_of(270), size, periods["train"].windows, None, TrainingOptions(1, rate=0.003, batch=10))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    n = N_SITES * 270
+    hours = [N_SITES * of_site / 3600, n * 300 * of_epoch / 3600, n * of_scores / 8 / 3600]
     print(
         f"{periods['train'].windows.x.shape[1]} windows of 365 days, {size.n_inputs} inputs: {1e3 * of_epoch:.2f} CPU "
         f"ms a model and epoch, {of_site:.2f} CPU s a site, {of_scores / 8:.3f} CPU s to predict and score a model\n"
         f"EXTRAPOLATED to {n:,} models: sites {hours[0]:.2f}, training {hours[1]:.2f}, scores {hours[2]:.2f} CPU hours"
+        f"\nPeak memory of this process, after 270 models of a site were trained by one epoch: {peak:.0f} MB"
     )
 
 
-def noop(root):
-    write_project(root)
-    copy_code(root, study_text(), ("a_choose", "a_sequences_compare"), SHELL)
+def noop(root, n_sites):
+    write_project(root, n_sites)
+    copy_code(root, study_text(n_sites), ("a_choose", "a_sequences_compare"), SHELL)
     try:
         measure_builds(root)
     finally:
@@ -180,11 +194,15 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", nargs="*", choices=["plan", "part", "noop"], default=["plan", "part", "noop"])
     parser.add_argument("--epochs", type=int, default=10, help="that a part is trained")
+    parser.add_argument("--sites", type=int, default=N_SITES, help="of a plan, and of a build that has nothing to do")
     asked = parser.parse_args()
     for what in asked.what:
         root = Path(tempfile.mkdtemp(prefix="cx"))
         try:
-            {"plan": plan, "noop": noop, "part": lambda folder: part(folder, asked.epochs)}[what](root)
+            if what == "part":
+                part(root, asked.epochs)
+            else:
+                {"plan": plan, "noop": noop}[what](root, asked.sites)
         finally:
             shutil.rmtree(root, ignore_errors=True)
         print(f"\n({os.cpu_count()} cores, load {os.getloadavg()[0]:.1f})\n", flush=True)
