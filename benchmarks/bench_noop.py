@@ -54,15 +54,15 @@ for _name in ("prepare", "analysis"):
 CORTAX = "from cortax.cli import main; main()"
 
 
-def write_copy(root, n_subjects):
-    write_project(root, n_subjects)
+def copy_code(root, text, real, shell):
+    """Have a study's text and a copy of the code, in which all methods but a few only write what `shell` says."""
     for name in ("cortax", "methods", "dev"):
         (root / name).unlink()
         shutil.copytree(SOURCE / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
     for path in (root / "methods").rglob("a_*.py"):
-        if path.stem != "a_scores":  # which is as it is: it has the table of 148,500 cells to write
-            path.write_text(path.read_text() + SHELL)
-    (root / "studies/large.toml").write_text(study_text())
+        if path.stem not in real:
+            path.write_text(path.read_text() + shell)
+    (root / "studies/large.toml").write_text(text)
     (root / "workdirs/main/.slices").unlink()
 
 
@@ -137,6 +137,17 @@ def profile(root, path):
     build(root, command)
 
 
+def measure_builds(root):
+    print("| build | jobs that ran | linked | seconds | CPU seconds | the server's | peak memory, MB |")
+    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
+    report("the first: `cortax build`", [build(root, cortax("build", "large"))])
+    report("nothing to do: `cortax build`", [build(root, cortax("build", "large")) for _ in range(3)])
+    ax = [str(BIN / "ax"), "run", "--quiet", "studies"]
+    report("nothing to do: `ax run studies`", [build(root, ax) for _ in range(3)])
+    peaks = ", ".join(f"{peak:.0f}" for peak in sorted(server_memory(root), reverse=True))
+    print(f"\nThe server and its processes, MB at the peak: {peaks}.")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--subjects", type=int, default=9432)
@@ -146,15 +157,11 @@ def main():
     root = asked.keep or Path(tempfile.mkdtemp(prefix="cx"))
     try:
         if not (root / "studies").exists():
-            write_copy(root, asked.subjects)
-        print("| build | jobs that ran | linked | seconds | CPU seconds | the server's | peak memory, MB |")
-        print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
-        report("the first: `cortax build`", [build(root, cortax("build", "large"))])
-        report("nothing to do: `cortax build`", [build(root, cortax("build", "large")) for _ in range(3)])
-        ax = [str(BIN / "ax"), "run", "--quiet", "studies"]
-        report("nothing to do: `ax run studies`", [build(root, ax) for _ in range(3)])
-        peaks = ", ".join(f"{peak:.0f}" for peak in sorted(server_memory(root), reverse=True))
-        print(f"\nThe server and its processes, MB at the peak: {peaks}. Planned without it:\n")
+            write_project(root, asked.subjects)
+            # The scores are as they are: they have the table of 148,500 cells to write.
+            copy_code(root, study_text(), ("a_scores",), SHELL)
+        measure_builds(root)
+        print("Planned without it:\n")
         print("| plan of | jobs | cells | would run | seconds | CPU seconds | peak memory, MB |")
         print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
         measure(root, "the finished study")

@@ -41,12 +41,18 @@ print(len(found.jobs), len(found.pending), found.n_units(found.jobs), wall, cpu,
 """
 
 
-def write_project(root, n_subjects):
+def write_frame(root):
+    """Write what a project is without its data."""
     for name in ("cortax", "methods", "dev", "accelerator.conf"):
         (root / name).symlink_to(SOURCE / name)
-    for folder in ("workdirs/main", "studies", "input/maps", ".cortax"):
+    for folder in ("workdirs/main", "studies", "input", ".cortax"):
         (root / folder).mkdir(parents=True)
     (root / "workdirs/main/.slices").write_text("64")
+
+
+def write_project(root, n_subjects):
+    write_frame(root)
+    (root / "input/maps").mkdir()
     rng = np.random.default_rng(0)
     values = np.round(rng.normal(size=(n_subjects, 45)), 3)
     values[:, 22:] = values[:, 22:] > 0
@@ -92,18 +98,17 @@ def write_finished(root):
     """Leave what the study's jobs would have left: records, settings and code, with results of a few bytes."""
     from cortax.project import jobs_folder
     from cortax.provenance import outputs
-    from cortax.provenance.closure import manifest_text
+    from cortax.provenance.closure import Look, manifest_text
     from cortax.provenance.files import DigestMemory
     from cortax.workflow.build.history import History
     from cortax.workflow.plan.identity import note_identity
-    from cortax.workflow.workload import Planning, read_study
-    from cortax.workloads.regions.plan.plan import regions_jobs
+    from cortax.workflow.workload import Planning, read_study, workload_of
 
-    history = History(jobs_folder(root), root, functools.cache(functools.partial(manifest_text, root=root)))
+    history = History(jobs_folder(root), root, functools.cache(functools.partial(manifest_text, look=Look(root))))
     study = read_study(root / "studies/large.toml")
     ids = {}
     planning = Planning(root, DigestMemory(root / ".cortax/digests.json"), history)
-    for number, spec in enumerate(regions_jobs(study, planning)):
+    for number, spec in enumerate(workload_of(study.kind).load("plan")(study, planning)):
         folder = root / f"workdirs/main/main-{number}"
         folder.mkdir()
         jobs = {slot: ids[n] if isinstance(n, str) else [ids[one] for one in n] for slot, n in spec.jobs.items()}

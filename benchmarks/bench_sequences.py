@@ -2,8 +2,8 @@
 
 `speed`: models of 20 hidden units, windows of 365 days, 7 inputs and two targets with gaps (SIMULATED), at several
 batch sizes: a process a model as workflow managers start them, `nn.LSTM` in one warm process, `torch.func.vmap` over
-eight models, and cortax. `seeds`: losses of many seeds after many epochs in float32, PyTorch's and cortax's from the
-same initial weights, by a two-sample test. Both need PyTorch (`pip install torch`).
+eight models, and cortax (its memory: `bench_grid.py part`). `seeds`: losses of many seeds after many epochs in float32,
+PyTorch's and cortax's from the same initial weights, by a two-sample test. Both need PyTorch (`pip install torch`).
 """
 
 import argparse
@@ -138,10 +138,6 @@ def speed(batches, epochs, whole):
         process = one_process(batch, whole) / whole
         times = " | ".join(f"{1e3 * value:.2f}" for value in (process, warm, mapped, own))
         print(f"| {batch} | {times} | {process / own:.1f} | {warm / own:.1f} |", flush=True)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    train_lanes(PUBLISHED, parameters_of(PUBLISHED, 270), make_windows(PUBLISHED, 365, 10), 1)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(f"\n270 models in one process: peak {peak / 1024:.0f} MB, PyTorch's {before / 1024:.0f} MB included")
 
 
 def seeds(n, epochs):

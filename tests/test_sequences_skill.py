@@ -6,7 +6,9 @@ import pytest
 from scipy import stats
 from sklearn.metrics import r2_score, root_mean_squared_error
 
+from cortax.report.blocks import Choice, Warned
 from cortax.workloads.sequences.comparing import choices_table, counts_table, gains_table
+from cortax.workloads.sequences.report.skills import section
 from cortax.workloads.sequences.skill import skill
 
 OPTIONS = {"metric": "nse", "correction": "bh", "confidence": 0.95, "alpha": 0.05}
@@ -28,10 +30,10 @@ def test_measures():
 
 
 def test_what_is_not_defined_is_nan():
-    constant = skill(np.ones(5), np.arange(5.0))
+    constant = skill(np.full(5, 0.1), np.arange(5.0))
     assert np.isnan(constant["nse"])
     assert np.isnan(constant["kge"])
-    assert constant["rmse"] == pytest.approx(np.sqrt(3.0))
+    assert constant["rmse"] == pytest.approx(np.sqrt(np.mean((np.arange(5) - 0.1) ** 2)))
     assert np.isnan(skill(np.full(5, np.nan), np.ones(5))["rmse"])
     assert np.isnan(skill(np.arange(5.0), np.full(5, np.inf))["rmse"])
 
@@ -93,3 +95,31 @@ def test_models_that_diverged_are_left_out_and_no_model_is_no_verdict():
     assert gains["n_seeds"].tolist() == [0]
     assert gains["verdict"].tolist() == ["neither"]
     assert np.isnan(gains["p"]).all()
+
+
+class Material:
+    """What a page is made of, of one site."""
+
+    def __init__(self, skill, means):
+        self.skill, self._means = skill.assign(site="a", job="main-1"), means.assign(site="a", job="main-1")
+
+    def table(self, method, file):
+        return {"means.parquet": self._means}[file]
+
+
+def test_the_page_has_baselines_and_tells_of_targets_that_do_not_vary():
+    head = {"period": "test", "target": "flow"}
+    means = pd.DataFrame(
+        [
+            {**head, "model": "networks", "factor": 0.0, "n_seeds": 12, "nse": 0.6, "rmse": 1.0, "n_days": 9},
+            {**head, "model": "day of the year", "factor": np.nan, "n_seeds": 0, "nse": 0.25, "rmse": 2.0, "n_days": 9},
+            {**head, "model": "linear", "factor": np.nan, "n_seeds": 0, "nse": 0.5, "rmse": 1.5, "n_days": 9},
+        ]
+    )
+    page = section(Material(make_skill(0.1), means))
+    figure = next(block for block in page.blocks if isinstance(block, Choice)).figures[0][1]
+    assert "day of the year 0.250, linear 0.500" in figure.markup
+    assert not [block for block in page.blocks if isinstance(block, Warned)]
+    page = section(Material(make_skill(0.1), means.assign(nse=np.nan)))
+    (warned,) = (block for block in page.blocks if isinstance(block, Warned))
+    assert warned.text == "a: flow does not vary in test, so that NSE and KGE are not defined"

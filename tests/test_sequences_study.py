@@ -1,5 +1,7 @@
 """Study files of sequences: what they may say, what the plan makes of them, and what is told before anything runs."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,12 +9,14 @@ import pytest
 from cortax.data.packages import PACKAGES
 from cortax.errors import InputError, StudyError
 from cortax.payload import open_sealed
+from cortax.provenance.closure import closure
 from cortax.provenance.files import file_digest
 from cortax.workflow.plan.restrict import restrict
 from cortax.workflow.workload import Planning, read_study, workload_of
+from cortax.workloads.sequences.baselines import predict_baselines
 from cortax.workloads.sequences.check import check_sequences
-from cortax.workloads.sequences.dataset import save_series
-from cortax.workloads.sequences.plan import dataset_options, sequences_jobs, site_options
+from cortax.workloads.sequences.dataset import Dataset, open_series, save_series
+from cortax.workloads.sequences.plan import sequences_jobs, site_options
 from cortax.workloads.sequences.predicting import (
     PERIODS,
     open_predictions,
@@ -96,6 +100,9 @@ def study_of(root, old="", new=""):
         ('[targets.level]\ncolumn = "level"\n', "", "factors = .* are of the losses of secondary targets"),
         ("hidden = 4", "hiden = 4", "did you mean 'hidden'"),
         ("hidden = 4", 'kind = "gru"', r"network\.kind"),
+        ("hidden = 4", 'kind = "torch"', "kind = 'torch': module is missing, such as 'dev.networks:Gauge'"),
+        ("hidden = 4", 'kind = "torch"\nmodule = "a:B"\nhidden = 4', "kind = 'torch': hidden is of the other kind"),
+        ("hidden = 4", 'module = "a:B"', "kind = 'lstm': module is of the other kind"),
     ],
 )
 def test_what_makes_no_sense_is_refused(root, old, new, message):
@@ -172,6 +179,61 @@ def test_what_is_wrong_with_a_table_is_told_before_anything_runs(root, tmp_path)
         check_sequences(study, tmp_path)
 
 
+def test_the_code_of_a_module_and_all_that_it_imports_are_in_the_keys_of_what_runs_it(tmp_path, root, monkeypatch):
+    (tmp_path / "lab").mkdir()
+    (tmp_path / "accelerator.conf").touch()
+    (tmp_path / "lab/__init__.py").touch()
+    (tmp_path / "lab/networks.py").write_text("import torch\nfrom lab.helper import SIZE\n")
+    monkeypatch.setenv("CORTAX_ROOT", str(tmp_path))
+    study = study_of(root, "hidden = 4", 'kind = "torch"\nmodule = "lab.networks:Own"\narguments = { depth = 2 }')
+    told = []
+    for size in (1, 2):
+        (tmp_path / "lab/helper.py").write_text(f"SIZE = {size}\n")
+        told.append({job.name: job for job in sequences_jobs(study, Planning(root, file_digest))})
+    first, second = told
+    assert first["train/upper/2"].options["network"] == {
+        "kind": "torch", "module": "lab.networks:Own", "arguments": {"depth": 2}
+    }  # fmt: skip
+    changed = {name for name, job in first.items() if job.options != second[name].options}
+    assert changed == {"train/upper/2", "train/lower/2", "predict/upper", "predict/lower"}
+
+
+def test_studies_without_a_module_depend_on_no_version_of_pytorch(root):
+    jobs = sequences_jobs(study_of(root), Planning(root, file_digest))
+    assert {str(job.options["code"]) for job in jobs if job.method in ("train", "predict")} == {"{}"}
+    modules, elsewhere = closure("methods.sequences.a_train")
+    assert "cortax.workloads.sequences.training" in modules
+    assert "cortax.workloads.sequences.modules" not in modules
+    assert "torch" not in elsewhere
+
+
+def test_a_module_without_pytorch_is_refused_before_anything_runs(root, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    study = study_of(root, "hidden = 4", 'kind = "torch"\nmodule = "lab.networks:Own"')
+    with pytest.raises(StudyError, match=r"network\.kind = 'torch' needs PyTorch: pip install 'cortax\[torch\]'"):
+        check_sequences(study, root)
+
+
+def test_what_may_be_meant_but_hardly_is_is_a_warning(root, tmp_path, capsys):
+    study = study_of(root)
+    check_sequences(study, root)
+    assert capsys.readouterr().out == ""
+    (tmp_path / "upper.csv").write_text((root / "upper.csv").read_text())
+    table = pd.read_csv(root / "lower.csv")
+    table["rain"] *= 1000
+    table.loc[table["date"] >= "2002-07-01", "flow"] = 0.1
+    table.to_csv(tmp_path / "lower.csv", index=False)
+    check_sequences(study, tmp_path)
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == (
+        "warning: study 'brooks': site 'lower': flow is 0.1 on every day of test: NSE and KGE are not defined"
+    )
+    assert re.match(
+        r"warning: study 'brooks': rain: the median of lower is [\d,]+ times that of upper; are they in one unit\?",
+        second,
+    )
+
+
 class Made:
     """A job, as methods are handed it."""
 
@@ -184,7 +246,8 @@ def test_a_task_goes_to_another_process_and_its_models_predict(root, tmp_path, m
     study, site, trained, predicted = study_of(root), *(Made(tmp_path / name) for name in ("site", "train", "predict"))
     save_series(site.path, read_site(root, site_options(study, "upper")))
     monkeypatch.setattr("cortax.provenance.outputs.check_all", lambda jobs: None)
-    options = sequences_jobs(study, Planning(root, file_digest))[2].options
+    jobs = sequences_jobs(study, Planning(root, file_digest))
+    options = jobs[2].options
     task = open_train_task({"site": site, "before": None}, options)
     arrays, about = task.pack()
     for values in arrays.values():
@@ -199,17 +262,19 @@ def test_a_task_goes_to_another_process_and_its_models_predict(root, tmp_path, m
         values.update(zip(unit.keys, done, strict=True))
         assert open_sealed(unit.keys[0], done[0])
     save_models(trained.path, *task.read(values), options["models"])
-    asked = {**dataset_options(study, "upper", "train", "validation", "test"), "names": study.target_names}
-    found = predict_site(site, [trained], {**asked, "models": options["models"]})
+    asked = next(job.options for job in jobs if job.name == "predict/upper")
+    found = predict_site(site, [trained], asked)
     save_predictions(predicted.path, found)
     parts = {name: open_predictions(predicted.path, name) for name in PERIODS}
     np.testing.assert_array_equal(parts["test"].values, found["test"].values)
     assert np.isnan(parts["test"].values[:, :10]).all()
     assert np.isfinite(parts["test"].values[:, 10:]).all()
     assert (parts["test"].values[:, 10:, 0] > 0).all()
-    models, means = skill_tables(parts)
+    baselines = predict_baselines(Dataset(open_series(site.path), asked), asked)
+    models, means = skill_tables(parts, baselines)
     assert len(models) == 2 * (10 + 5)
-    assert len(means) == 2 * (2 + 1)
+    assert len(means) == 2 * (2 + 1 + 2 * 2)
+    assert (means["n_days"] == means.groupby("period")["n_days"].transform("first")).all()
     one = models.query("period == 'test' and target == 'flow' and factor == 0.5 and seed == 3").iloc[0]
     observed, predictions = parts["test"].observed[10:, 0], parts["test"].values[7, 10:, 0].astype(np.float64)
     np.testing.assert_allclose(one["rmse"], np.sqrt(np.mean((observed - predictions) ** 2)))

@@ -9,3 +9,6 @@ addition round once (`llvm.fma`), with or without an instruction for it, so that
 `batched` and `activations` are for eight problems of one shape, one in each lane; on processors without the instruction
 they round twice, so that there the bits are others (`batched.HAS_FMA`).
 """
+
+# Of the vectors of `batched`.
+LANES = 8

@@ -18,9 +18,10 @@ from numba import config, types
 from numba.core import cgutils
 from numba.extending import intrinsic, register_jitable
 
+from cortax.lanes import LANES
+
 __all__ = ["HAS_FMA", "LANES", "add_products", "multiply_add"]
 
-LANES = 8
 
 _INDEX = ir.IntType(64)
 

@@ -14,7 +14,8 @@ options = {
     "day_of_year": True,
     "window": 0,
     "warm_up": 0,
-    "hidden": 0,
+    "network": {},
+    "code": {},  # what a module of the study depends on
     "train": [],
     "validation": [],
     "test": [],

@@ -13,7 +13,8 @@ options = {
     "day_of_year": True,
     "window": 0,
     "warm_up": 0,
-    "hidden": 0,
+    "network": {},
+    "code": {},  # what a module of the study depends on
     "train": [],
     "validation": [],
     "epochs": 0,
@@ -43,8 +44,9 @@ def analysis(sliceno, slices, job, prepare_res):
 
 def synthesis(job, prepare_res):
     from cortax.workflow.task import collect_task
-    from cortax.workloads.sequences.tasks import save_models
+    from cortax.workloads.sequences.tasks import check_code, save_models
 
     models, curves = prepare_res.read(collect_task(prepare_res, job, find_root()))
+    check_code(options)
     results = save_models(job.path, models, curves, options.models)
     outputs.record(job.path, results, ["pool.json"], method=job.method, name=job.params.caption)

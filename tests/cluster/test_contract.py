@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
-from conftest import doing, kill, run
+import pytest
+from conftest import ROOT, doing, kill, run
+from made_windows import SIZE, make_models, make_windows
 
 from cortax.learning.folds import make_folds
 from cortax.learning.search.cells import Problem
@@ -17,6 +20,8 @@ from cortax.workflow.work.payload import write_payload
 from cortax.workflow.work.pool import run_units
 from cortax.workloads.regions.tasks.problem import CutProblem
 from cortax.workloads.regions.tasks.search import SearchTask
+from cortax.workloads.sequences.tasks import TrainTask
+from cortax.workloads.sequences.training import TrainingOptions
 
 
 def _problem() -> Problem:
@@ -59,6 +64,25 @@ def test_the_same_bytes_as_in_this_process(backend: str, place: Path) -> None:
         assert found.scores.tobytes() == cell.scores.tobytes()
         assert found.not_converged.tobytes() == cell.not_converged.tobytes()
         assert found.failures == cell.failures
+
+
+@pytest.mark.parametrize("name", ["dask", "ray"])
+def test_networks_in_lanes_have_the_same_bits_as_in_this_process(name: str, place: Path) -> None:
+    if (ROOT / ".cortax/numba").is_dir():  # machine code of these very sources: otherwise every worker compiles
+        shutil.copytree(ROOT / ".cortax/numba", place / ".cortax/numba")
+    windows, models = make_windows(dtype=np.float32), make_models([0.0] * 6 + [0.5] * 6, [*range(6)] * 2, np.float32)
+    keys, options = tuple(map(str, range(12))), TrainingOptions(epochs=3, rate=0.01, batch=3, clip=1.0)
+    network = {"kind": "lstm", "hidden": SIZE.n_hidden}
+    task = TrainTask(windows, windows, models, keys, tuple(range(12)), network, options)
+    ref = write_payload(place / "payload", task)
+    with (
+        Checkpoint(place / "units.sqlite") as checkpoint,
+        hire_from_backend(name, ref, place / "scratch", [unit.cost for unit in task.units()]) as hire,
+    ):
+        report = run_units(task.units(), checkpoint, hire, n_workers=2, memory=1 << 30)
+        kept = checkpoint.values()
+    assert not report.failed
+    assert [kept[key] for key in keys] == [value for unit in range(2) for value in task.do(unit)]
 
 
 def test_failures_are_told_and_kept_from_others(backend: str, place: Path) -> None:

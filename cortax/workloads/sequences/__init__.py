@@ -25,7 +25,11 @@ workload = Workload(
             identity=("site", "period", "target", "factor", "seed"),
             value="nse",
         ),
-        "means": Table("skill", "means.parquet", "skill of the mean prediction over seeds"),
+        "means": Table(
+            "skill",
+            "means.parquet",
+            "skill of the mean prediction over seeds, of a linear model, and of the mean of the day of the year",
+        ),
         "choices": Table("choose", "choices.parquet", "factors chosen by validation", missing="factors, one of them 0"),
         "gains": Table(
             "sequences_compare",

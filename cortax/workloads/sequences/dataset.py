@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cortax.errors import InputError
-from cortax.learning.arrays import Floats
+from cortax.learning.arrays import Bools, Floats
 from cortax.store import build, load, save
 from cortax.workloads.sequences.reading import Days, Series, check_inputs, days_between
 from cortax.workloads.sequences.training import Windows
@@ -34,12 +34,33 @@ def open_series(folder: str | Path) -> Series:
 
 @dataclass(frozen=True, eq=False)
 class Period:
-    """Windows of a period, where each of their days is, and what was observed, (n_days, n_targets), in its own unit."""
+    """Days of a period, and the windows that networks see of them.
+
+    Attributes
+    ----------
+    days : datetime64[D] array of shape (n_days,)
+    windows : Windows
+    layout : Layout
+        Where each day of the windows is.
+    x, y : float64 arrays of shape (n_days, n_inputs) and (n_days, n_targets)
+        What windows are cut from: scaled, targets also transformed, NaN where missing.
+    observed : float64 array of shape (n_days, n_targets)
+        In the targets' units, NaN where missing.
+    """
 
     days: Days
     windows: Windows
     layout: Layout
+    x: Floats
+    y: Floats
     observed: Floats
+
+    @property
+    def counts(self) -> Bools:
+        """Whether each day counts: all but those of the first warm-up, (n_days,)."""
+        found = np.zeros(len(self.days), dtype=bool)
+        found[self.layout.places[self.layout.counts]] = True
+        return found
 
 
 class Dataset:
@@ -115,14 +136,18 @@ class Dataset:
                 "after the warm-up"
             )
         windows = Windows(x[cut.places].astype(dtype), np.nan_to_num(y)[cut.places].astype(dtype), there)
-        return Period(days, windows, cut, observed)
+        return Period(days, windows, cut, x, y, observed)
 
     def by_day(self, outputs: npt.NDArray[Any], period: Period) -> npt.NDArray[np.float32]:
         """Return outputs of one model, (n_steps, n_windows, n_targets), in the targets' units, (n_days, n_targets).
 
         NaN on days that do not count.
         """
-        daily = self._y.undo(period.layout.days(outputs, len(period.days)).astype(np.float64))
+        daily = period.layout.days(outputs, len(period.days)).astype(np.float64)
+        return self.in_units(daily).astype(np.float32)
+
+    def in_units(self, y: Floats) -> Floats:
+        """Return scaled, transformed targets (n_days, n_targets) in the units of the table."""
         kinds = self._options["transforms"]
-        columns = [back(column, kind) for column, kind in zip(daily.T, kinds, strict=True)]
-        return np.column_stack(columns).astype(np.float32)
+        columns = [back(column, kind) for column, kind in zip(self._y.undo(y).T, kinds, strict=True)]
+        return np.column_stack(columns)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["NetworkSize", "initial_parameters"]
+__all__ = ["MODULES", "ModuleNetwork", "NetworkSize", "code_of", "initial_parameters", "model_key"]
+
+# What trains PyTorch modules; no import statement leads there, see `code_of`.
+MODULES = "cortax.workloads.sequences.modules"
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,26 @@ class NetworkSize:
         return parameters[:n].reshape(*self.cell, *rest), parameters[n:].reshape(*self.heads, *rest)
 
 
+@dataclass(frozen=True)
+class ModuleNetwork:
+    """A PyTorch module that a study names, see `cortax.workloads.sequences.modules`.
+
+    Attributes
+    ----------
+    module : str
+        "package.file:Class", which is made as Class(n_inputs, n_outputs, **arguments).
+    n_inputs, n_outputs : int
+        It is called with (n_steps, n_windows, n_inputs), and returns (n_steps, n_windows, n_outputs).
+    arguments : mapping
+        JSON values.
+    """
+
+    module: str
+    n_inputs: int
+    n_outputs: int
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
 def initial_parameters(size: NetworkSize, seed: int) -> npt.NDArray[np.float64]:
     """Return the weights that a model begins with, float64 of shape (n_parameters,).
 
@@ -55,3 +79,16 @@ def initial_parameters(size: NetworkSize, seed: int) -> npt.NDArray[np.float64]:
     """
     bound = size.n_hidden**-0.5
     return np.random.default_rng(seed).uniform(-bound, bound, size.n_parameters)
+
+
+def code_of(options: Mapping[str, Any]) -> list[str]:
+    """Return what networks of such options (`network` of `train`) are trained by, and no import of cortax leads to.
+
+    For `class_code`.
+    """
+    return [options["module"], MODULES] if options["kind"] == "torch" else []
+
+
+def model_key(factor: float, seed: int) -> str:
+    """Return what a model is called as a unit."""
+    return f"factor-{float(factor)}-seed-{seed}"

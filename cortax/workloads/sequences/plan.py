@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from cortax.lanes import LANES
+from cortax.provenance.closure import class_code
 from cortax.report.plan import report_job
 from cortax.study.section import relative_paths
 from cortax.workflow.plan.blocks import Block, cut_blocks
 from cortax.workflow.plan.jobspec import JobSpec, Work, sorted_keys
 from cortax.workflow.workload import Planning
+from cortax.workloads.sequences.networks import code_of, model_key
 from cortax.workloads.sequences.study import SequencesStudy
-from cortax.workloads.sequences.tasks import model_key
 
 __all__ = ["dataset_options", "sequences_jobs", "site_file", "site_options"]
 
 # Seconds of a model, epoch and day of a window on one core, a guess until a build has measured it.
-_SECONDS = 3e-7
+_SECONDS = {"lstm": 3e-7, "torch": 2e-6}
 
 
 def sequences_jobs(study: SequencesStudy, planning: Planning) -> list[JobSpec]:
@@ -67,7 +69,6 @@ def dataset_options(study: SequencesStudy, site: str, *periods: str) -> dict[str
         "day_of_year": study.inputs.day_of_year,
         "window": study.sites.window,
         "warm_up": study.sites.warm_up,
-        "hidden": study.network.hidden,
         **{name: [day.isoformat() for day in asked[name]] for name in periods},
     }
 
@@ -81,6 +82,8 @@ class _Jobs:
             for factor in training.factors
             for seed in range(1, training.seeds + 1)
         }
+        network = study.network.settings
+        self._network = {"network": network, "code": class_code(code_of(network))}
 
     def site(self, site: str) -> JobSpec:
         options, root = site_options(self._study, site), self._planning.root
@@ -93,6 +96,7 @@ class _Jobs:
         training, stages = self._study.training, []
         common = {
             **dataset_options(self._study, site, "train", "validation"),
+            **self._network,
             **{name: getattr(training, name) for name in ("rate", "batch", "clip", "patience")},
             "seed": self._study.seed,
         }
@@ -115,14 +119,16 @@ class _Jobs:
         if before is not None:
             jobs["before"] = "/".join(["train", *key(before).values()])
         n_days = (self._study.sites.train[1] - self._study.sites.train[0]).days + 1
-        seconds = _SECONDS * epochs * n_days
+        network = self._study.network
+        lanes = LANES if network.kind == "lstm" else 1
+        seconds = lanes * _SECONDS[network.kind] * epochs * n_days
         return JobSpec(
             "/".join(["train", *key(total).values()]),
             "train",
             sorted_keys({**common, "epochs": epochs, "models": models}),
             jobs,
             key=key(total),
-            work=Work("lstm", len(models), ((-(-len(models) // 8), 8 * seconds),)),
+            work=Work(network.module or network.kind, len(models), ((-(-len(models) // lanes), seconds),)),
         )
 
     def _blocks(self, site: str, options: Mapping[str, Any]) -> list[Block]:
@@ -139,6 +145,7 @@ class _Jobs:
     def predict(self, site: str, trained: list[str]) -> JobSpec:
         options = {
             **dataset_options(self._study, site, "train", "validation", "test"),
+            **self._network,
             "names": self._study.target_names,
             "models": list(self._pairs.values()),
         }
@@ -150,8 +157,8 @@ class _Jobs:
         return JobSpec(
             f"skill/{site}",
             "skill",
-            {},
-            {"predict": f"predict/{site}"},
+            sorted_keys(dataset_options(self._study, site, "train", "validation", "test")),
+            {"site": f"site/{site}", "predict": f"predict/{site}"},
             key={"site": site},
             links=files,
             folder=(site,),

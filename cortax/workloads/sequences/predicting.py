@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,17 +12,16 @@ import pandas as pd
 
 from cortax.learning.arrays import Floats, Singles
 from cortax.store import build, load, save
-from cortax.workloads.sequences.dataset import Dataset, Period, open_series
-from cortax.workloads.sequences.networks import NetworkSize
+from cortax.workloads.sequences.dataset import Dataset, open_series
+from cortax.workloads.sequences.engines import network_of, predict
 from cortax.workloads.sequences.reading import Days
 from cortax.workloads.sequences.skill import skill
-from cortax.workloads.sequences.tasks import open_models
-from cortax.workloads.sequences.training import State, predict
+from cortax.workloads.sequences.tasks import check_code, open_models
+from cortax.workloads.sequences.training import State
 
 __all__ = ["PERIODS", "Predictions", "open_predictions", "predict_site", "save_predictions", "skill_tables"]
 
 PERIODS = ("validation", "test")
-_BATCH = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,10 +54,12 @@ class Predictions:
 def predict_site(site: Any, trained: Sequence[Any], options: Mapping[str, Any]) -> dict[str, Predictions]:
     """Predict both periods after training by all models of a site that are asked for.
 
-    `site`, `trained`: the jobs; `options`: those of `predict`. Raises CortaxError as `Dataset` does.
+    `site`, `trained`: the jobs; `options`: those of `predict`. Raises CortaxError as `Dataset` does, or
+    where the code of a module is not that of the build.
     """
+    check_code(options)
     dataset = Dataset(open_series(site.path), options)
-    size = NetworkSize(dataset.n_inputs, options["hidden"], len(options["targets"]))
+    network = network_of(options["network"], dataset.n_inputs, len(options["targets"]))
     wanted = [(float(factor), int(seed)) for factor, seed in options["models"]]
     best: dict[tuple[float, int], tuple[npt.NDArray[Any], bool]] = {}
     for job in trained:
@@ -69,23 +70,18 @@ def predict_site(site: Any, trained: Sequence[Any], options: Mapping[str, Any]) 
     found = {}
     for name in PERIODS:
         period = dataset.period(name, options[name], np.float32)
-        values = predict(parameters, size, period.windows.x, _BATCH)
+        values = predict(parameters, network, period.windows.x)
         found[name] = Predictions(
             period.days,
-            _after_warm_up(period),
+            np.where(period.counts[:, None], period.observed, np.nan),
             np.array([dataset.by_day(outputs, period) for outputs in values]),
             tuple(factor for factor, _ in wanted),
             tuple(seed for _, seed in wanted),
             tuple(bool(best[pair][1]) for pair in wanted),
             tuple(options["names"]),
         )
+    check_code(options)
     return found
-
-
-def _after_warm_up(period: Period) -> Floats:
-    counts = np.zeros(len(period.days), dtype=bool)
-    counts[period.layout.places[period.layout.counts]] = True
-    return np.where(counts[:, None], period.observed, np.nan)
 
 
 def save_predictions(folder: str, found: Mapping[str, Predictions]) -> list[str]:
@@ -104,30 +100,49 @@ def open_predictions(folder: str, name: str) -> Predictions:
     return build(Predictions, arrays, about, {"values": values, "days": arrays["days"].astype("datetime64[D]")})
 
 
-def skill_tables(parts: Mapping[str, Predictions]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the skill of every model, and of the mean prediction over seeds of every factor.
+def skill_tables(
+    parts: Mapping[str, Predictions], baselines: Mapping[str, Mapping[str, Floats]]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the skill of every model; and that of the mean prediction over seeds of every factor, beside baselines.
 
     A row for each period, target and model; models of factor 0 are trained for the primary target only, and have no row
-    of others. `diverged` is "yes" or "no"; those that did have NaN, and no part in means.
+    of others. `diverged` is "yes" or "no"; those that did have NaN, and no part in means. In the second table `model`
+    is "networks" or the name of a baseline, which has no factor (NaN) and no seeds (0).
+
+    `parts`: predictions by period. `baselines`: by period and name, see `predict_baselines`.
     """
-    models, means = [], []
-    for period, part in parts.items():
-        for k, target in enumerate(part.targets):
-            for factor in dict.fromkeys(part.factors):
-                if k and not factor:
-                    continue
-                rows = [row for row, own in enumerate(part.factors) if own == factor]
-                head = {"period": period, "target": target, "factor": factor}
-                observed = part.observed[:, k]
-                for row in rows:
-                    told = {"seed": part.seeds[row], "diverged": "yes" if part.diverged[row] else "no"}
-                    models.append({**head, **told, **_skill(observed, part.values[row, :, k])})
-                kept = [row for row in rows if not part.diverged[row]]
-                mean = (
-                    part.values[kept, :, k].astype(np.float64).mean(axis=0) if kept else np.full(len(observed), np.nan)
-                )
-                means.append({**head, "n_seeds": len(kept), **_skill(observed, mean)})
+    models = [row for period, part in parts.items() for row in _model_rows(period, part)]
+    means = [row for period, part in parts.items() for row in _mean_rows(period, part, baselines[period])]
     return pd.DataFrame(models), pd.DataFrame(means)
+
+
+def _model_rows(period: str, part: Predictions) -> Iterator[dict[str, Any]]:
+    for k, target, factor, rows in _factors(part):
+        for row in rows:
+            head = {"period": period, "target": target, "factor": factor, "seed": part.seeds[row]}
+            diverged = "yes" if part.diverged[row] else "no"
+            yield {**head, "diverged": diverged, **_skill(part.observed[:, k], part.values[row, :, k])}
+
+
+def _mean_rows(period: str, part: Predictions, baselines: Mapping[str, Floats]) -> Iterator[dict[str, Any]]:
+    for k, target, factor, rows in _factors(part):
+        kept = [row for row in rows if not part.diverged[row]]
+        observed = part.observed[:, k]
+        mean = part.values[kept, :, k].astype(np.float64).mean(axis=0) if kept else np.full(len(observed), np.nan)
+        head = {"period": period, "target": target, "model": "networks", "factor": factor, "n_seeds": len(kept)}
+        yield {**head, **_skill(observed, mean)}
+    for k, target in enumerate(part.targets):
+        for name, predicted in baselines.items():
+            head = {"period": period, "target": target, "model": name, "factor": np.nan, "n_seeds": 0}
+            yield {**head, **_skill(part.observed[:, k], predicted[:, k])}
+
+
+def _factors(part: Predictions) -> Iterator[tuple[int, str, float, list[int]]]:
+    """Yield each target and factor that is trained for it, and the models of the factor."""
+    for k, target in enumerate(part.targets):
+        for factor in dict.fromkeys(part.factors):
+            if factor or not k:
+                yield k, target, factor, [row for row, own in enumerate(part.factors) if own == factor]
 
 
 def _skill(observed: Floats, predicted: npt.NDArray[Any]) -> dict[str, float]:

@@ -15,11 +15,24 @@ from cortax.data.textfiles import column_names, read_columns
 from cortax.errors import InputError, choices
 from cortax.learning.arrays import Bools, Floats
 
-__all__ = ["Days", "Series", "TargetColumn", "check_inputs", "days_between", "read_series", "read_site", "runs_of"]
+__all__ = [
+    "Days",
+    "Series",
+    "TargetColumn",
+    "check_inputs",
+    "days_between",
+    "read_series",
+    "read_site",
+    "runs_of",
+    "typical_values",
+    "unit_warnings",
+]
 
 Days = npt.NDArray[np.datetime64]
 
 _SHOWN = 3
+# Columns of two sites whose typical values are so many times apart are hardly in one unit.
+_APART = 300.0
 
 
 @dataclass(frozen=True)
@@ -223,3 +236,30 @@ def check_inputs(where: str, series: Series, names: Sequence[str], period: Mappi
                     f"{where}: {column} has no value on {', '.join(shown)}{more} ({name}); sites.fill = N fills gaps "
                     "of at most N days by linear interpolation"
                 )
+
+
+def typical_values(series: Series, names: Sequence[str], site: str) -> pd.Series[float]:
+    """Return the median absolute value of each column, inputs first, over the days that have another than 0.
+
+    Called by the site; NaN of a column that has none.
+    """
+    sizes = np.abs(np.column_stack([series.inputs, series.targets]))
+    with_value = [column[column > 0] for column in sizes.T]
+    medians = [float(np.median(column)) if len(column) else np.nan for column in with_value]
+    return pd.Series(medians, index=list(names), name=site)
+
+
+def unit_warnings(typical: pd.DataFrame) -> list[str]:
+    """Say of which columns a site's values are so much larger than another's that their units may differ.
+
+    `typical`: a row a site, as `typical_values` returns it.
+    """
+    found = []
+    for name, column in typical.items():
+        low, high = column.min(), column.max()
+        if high > _APART * low:
+            found.append(
+                f"{name}: the median of {column.idxmax()} is {high / low:,.0f} times that of {column.idxmin()}; are "
+                "they in one unit? (Each site is scaled by itself, so that no network is worse for it; errors are.)"
+            )
+    return found

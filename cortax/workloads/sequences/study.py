@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from datetime import date
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -92,8 +92,24 @@ class Target(Section):
 class NetworkOptions(Section):
     """The network of every model."""
 
-    kind: Literal["lstm"] = "lstm"
+    kind: Literal["lstm", "torch"] = "lstm"
     hidden: int = Field(default=20, ge=1)
+    module: str | None = None
+    arguments: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _of_one_kind(self) -> NetworkOptions:
+        if strange := sorted(self.model_fields_set - self.settings.keys()):
+            raise ValueError(f"kind = {self.kind!r}: {', '.join(strange)} is of the other kind")
+        if self.kind == "torch" and self.module is None:
+            raise ValueError("kind = 'torch': module is missing, such as 'dev.networks:Gauge'")
+        return self
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What is of its kind."""
+        names = ("kind", "hidden") if self.kind == "lstm" else ("kind", "module", "arguments")
+        return {name: getattr(self, name) for name in names}
 
 
 class TrainingSection(Section):

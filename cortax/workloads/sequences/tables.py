@@ -38,6 +38,7 @@ def print_sequences(root: Path, study: str) -> None:
     console().print(
         f"\ncortax results {study}                  skill of every factor, medians over seeds\n"
         f"cortax results {study} --table gains    what secondary targets are worth, site by site\n"
+        f"cortax results {study} --table means    the same of means over seeds, beside a linear model\n"
         f"cortax results {study} --table choices  factors chosen by validation\n"
         f"cortax results {study} --why            what ran, and why\n"
         f"results/{study}/                        report.html, tables; of each site its skill"

@@ -9,24 +9,28 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cortax.lanes.batched import HAS_FMA, LANES
+from cortax.lanes.batched import HAS_FMA
 from cortax.learning.search.spaces import content_seed
 from cortax.payload import open_sealed, seal
 from cortax.provenance import outputs
+from cortax.provenance.closure import check_class_code, class_code
 from cortax.store import build, load, pack, save, split, unpack
 from cortax.workflow.task import Unit
 from cortax.workloads.sequences.dataset import Dataset, open_series
-from cortax.workloads.sequences.networks import NetworkSize, initial_parameters
-from cortax.workloads.sequences.training import Curves, Models, TrainingOptions, Windows, begin, train, warm_up
+from cortax.workloads.sequences.engines import (
+    Network,
+    models_at_a_time,
+    network_of,
+    new_parameters,
+    prepare,
+    train,
+)
+from cortax.workloads.sequences.networks import code_of, model_key
+from cortax.workloads.sequences.training import Curves, Models, TrainingOptions, Windows, begin
 
-__all__ = ["TrainTask", "model_key", "open_models", "open_train_task", "save_models"]
+__all__ = ["TrainTask", "check_code", "open_models", "open_train_task", "save_models"]
 
 Arrays = dict[str, npt.NDArray[Any]]
-
-
-def model_key(factor: float, seed: int) -> str:
-    """Return what a model is called as a unit."""
-    return f"factor-{float(factor)}-seed-{seed}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +44,10 @@ class TrainTask:
         Before these epochs.
     keys : tuple of str
         What each model is called.
-    size : NetworkSize
+    seeds : tuple of int
+        Of each model, from what it is.
+    made_of : mapping
+        The option `network` of `train`.
     options : TrainingOptions
     """
 
@@ -48,18 +55,27 @@ class TrainTask:
     validation: Windows
     models: Models
     keys: tuple[str, ...]
-    size: NetworkSize
+    seeds: tuple[int, ...]
+    made_of: Mapping[str, Any]
     options: TrainingOptions
+
+    @property
+    def network(self) -> Network:
+        """What every model is."""
+        return network_of(self.made_of, self.windows.x.shape[2], self.windows.y.shape[2])
 
     def units(self) -> list[Unit]:
         """Return a unit for each pack of models: which ones are together changes no number."""
-        return [Unit(self.keys[first : first + LANES]) for first in range(0, len(self.keys), LANES)]
+        n = models_at_a_time(self.network)
+        return [Unit(self.keys[first : first + n]) for first in range(0, len(self.keys), n)]
 
     def do(self, unit: int) -> list[bytes]:
         """Train a pack."""
-        rows = slice(unit * LANES, (unit + 1) * LANES)
+        network = self.network
+        n = models_at_a_time(network)
+        rows = slice(unit * n, (unit + 1) * n)
         pack_of = Models(**{name: values[rows] for name, values in vars(self.models).items()})
-        trained, curves = train(pack_of, self.size, self.windows, self.validation, self.options)
+        trained, curves = train(pack_of, network, self.windows, self.validation, self.options, self.seeds[rows])
         found = []
         for row, key in enumerate(self.keys[rows]):
             arrays = {name: np.asarray(values[row]) for name, values in {**vars(trained), **vars(curves)}.items()}
@@ -70,11 +86,16 @@ class TrainTask:
         """See `Task`."""
         parts = {"windows": self.windows, "validation": self.validation, "models": self.models}
         arrays = {f"{part}-{name}": values for part, held in parts.items() for name, values in split(held)[0].items()}
-        return arrays, {"keys": self.keys, "size": asdict(self.size), "options": asdict(self.options)}
+        about = {"keys": self.keys, "seeds": self.seeds, "network": self.made_of, "options": asdict(self.options)}
+        return arrays, {**about, "code": class_code(code_of(self.made_of))}
 
     @classmethod
     def unpack(cls, arrays: Mapping[str, npt.NDArray[Any]], about: Mapping[str, Any]) -> TrainTask:
-        """See `Task`."""
+        """See `Task`.
+
+        Raises ProjectError: the code of a module is not that of where the task was packed.
+        """
+        check_code(about)
 
         def part(name: str) -> Arrays:
             prefix = f"{name}-"
@@ -85,7 +106,8 @@ class TrainTask:
             build(Windows, part("validation")),
             build(Models, part("models")),
             tuple(about["keys"]),
-            build(NetworkSize, about["size"]),
+            tuple(about["seeds"]),
+            about["network"],
             build(TrainingOptions, about["options"]),
         )
 
@@ -102,29 +124,35 @@ class TrainTask:
 def open_train_task(jobs: Mapping[str, Any], options: Mapping[str, Any]) -> TrainTask:
     """Open the inputs of `train`.
 
-    Raises CortaxError: an input is not what its job saved, or the site cannot be trained, see `Dataset`.
+    Raises CortaxError: an input is not what its job saved, the site cannot be trained, see `Dataset`, or the network,
+    see `engines.prepare`.
     """
     outputs.check_all(jobs)
+    check_code(options)
     dataset = Dataset(open_series(jobs["site"].path), options)
     train_part, validation = (dataset.period(name, options[name], np.float32) for name in ("train", "validation"))
-    size = NetworkSize(dataset.n_inputs, options["hidden"], len(options["targets"]))
-    if not HAS_FMA:
-        print("this processor has no fused multiply-add: the last bits differ from those of processors that have it")
-    warm_up(np.float32)
+    network = network_of(options["network"], dataset.n_inputs, len(options["targets"]))
+    prepare(network, options["window"])
+    seeds = tuple(content_seed(options["seed"], options["site"], seed) for _, seed in options["models"])
     return TrainTask(
         train_part.windows,
         validation.windows,
-        open_models(jobs["before"].path)[0] if jobs["before"] else _new_models(size, options),
+        open_models(jobs["before"].path)[0] if jobs["before"] else _new_models(network, seeds, options),
         tuple(model_key(factor, seed) for factor, seed in options["models"]),
-        size,
+        seeds,
+        options["network"],
         build(TrainingOptions, options),
     )
 
 
-def _new_models(size: NetworkSize, options: Mapping[str, Any]) -> Models:
-    seeds = [content_seed(options["seed"], options["site"], seed) for _, seed in options["models"]]
-    parameters = [initial_parameters(size, seed) for seed in seeds]
-    weights = [[1.0, *[factor] * (size.n_outputs - 1)] for factor, _ in options["models"]]
+def check_code(options: Mapping[str, Any]) -> None:
+    """Make sure that the code of a module is that of the options `network` and `code`; ProjectError if it is not."""
+    check_class_code(code_of(options["network"]), options["code"])
+
+
+def _new_models(network: Network, seeds: Sequence[int], options: Mapping[str, Any]) -> Models:
+    parameters = [new_parameters(network, seed) for seed in seeds]
+    weights = [[1.0, *[factor] * (network.n_outputs - 1)] for factor, _ in options["models"]]
     return begin(np.array(parameters).astype(np.float32), np.array(weights))
 
 

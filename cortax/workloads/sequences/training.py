@@ -32,6 +32,7 @@ __all__ = [
     "Windows",
     "begin",
     "compile_lstm",
+    "note_epoch",
     "predict",
     "train",
     "warm_up",
@@ -154,6 +155,35 @@ def begin(parameters: Array, weights: Floats) -> Models:
     return Models(parameters, moments, parameters, weights, infinite, zeros, zeros, zeros, zeros)
 
 
+def note_epoch(
+    models: dict[str, Array], row: int, loss: float, valid: float, *, finite: bool, patience: int | None
+) -> None:
+    """Note what an epoch has made of a model: its best weights so far, and whether it goes on.
+
+    Parameters
+    ----------
+    models : dict
+        The attributes of `Models`, changed in place. Weights, moments and steps of the row are those after the epoch.
+    row : int
+    loss, valid : float
+        Of the epoch.
+    finite : bool
+        Whether all trained weights of the row are.
+    patience : int, optional
+        As in `TrainingOptions`.
+    """
+    models["epochs"][row] += 1
+    if not (np.isfinite(loss) and finite):
+        models["best"][row] = np.nan
+        models["state"][row] = State.DIVERGED
+    elif patience is None or valid < models["best_loss"][row]:
+        models["best"][row] = models["parameters"][row]
+        models["best_epoch"][row] = models["epochs"][row]
+        models["best_loss"][row] = valid if patience else np.inf
+    elif models["epochs"][row] - models["best_epoch"][row] >= patience:
+        models["state"][row] = State.STOPPED
+
+
 def train(
     models: Models, size: NetworkSize, windows: Windows, validation: Windows | None, options: TrainingOptions
 ) -> tuple[Models, Curves]:
@@ -272,17 +302,8 @@ class _Pack:
         models["parameters"][lane] = self._parameters[:, lane]
         models["moments"][lane] = self._moments[..., lane]
         models["steps"][lane] = self._steps[lane]
-        models["epochs"][lane] += 1
-        if not (np.isfinite(loss) and np.isfinite(models["parameters"][lane]).all()):
-            models["best"][lane] = np.nan
-            models["state"][lane] = State.DIVERGED
-            return
-        if self._options.patience is None or valid < models["best_loss"][lane]:
-            models["best"][lane] = models["parameters"][lane]
-            models["best_epoch"][lane] = models["epochs"][lane]
-            models["best_loss"][lane] = valid if self._options.patience else np.inf
-        elif models["epochs"][lane] - models["best_epoch"][lane] >= self._options.patience:
-            models["state"][lane] = State.STOPPED
+        finite = bool(np.isfinite(models["parameters"][lane]).all())
+        note_epoch(models, lane, loss, valid, finite=finite, patience=self._options.patience)
 
     def _step(self, batch: Windows, work: Work) -> Floats:
         """Take one step of all models; return their losses before it, (LANES,)."""

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from cortax.report.blocks import Block, PageSection, Sheet, Text, Warned
 from cortax.workloads.sequences.dataset import open_series
+from cortax.workloads.sequences.reading import typical_values, unit_warnings
 from cortax.workloads.sequences.report.material import Material
 
 __all__ = ["section"]
-
-# Columns of two sites whose medians are so many times apart are hardly in one unit.
-_APART = 300.0
 
 
 def section(material: Material) -> PageSection | None:
@@ -33,7 +33,7 @@ def _words(material: Material) -> str:
     first, *others = (html.escape(name) for name in options["names"])
     more = f", and {', '.join(others)} beside it" if others else ""
     return (
-        f"<p>Networks of {options['hidden']} hidden units predict <b>{first}</b>{more}, day by day, in windows of "
+        f"<p>{_networks(options['network'])} predict <b>{first}</b>{more}, day by day, in windows of "
         f"{options['window']} days of which the first {options['warm_up']} do not count. Periods: {periods}; all "
         "windows lie inside their period, and everything is scaled by days of the training period. A factor is the "
         "weight of the losses of targets beside the first; with factor 0 a network is trained for the first one "
@@ -46,14 +46,7 @@ def _sites(material: Material) -> tuple[pd.DataFrame, list[str]]:
     for job in material.made.of("site"):
         series, options = open_series(job.folder), job.setup["options"]
         columns = [*options["inputs"], *(target["column"] for target in options["targets"])]
-        values = np.column_stack([series.inputs, series.targets])
-        with np.errstate(all="ignore"):
-            middle = {
-                name: float(np.median(np.abs(column[np.nonzero(np.nan_to_num(column))])))
-                for name, column in zip(columns, values.T, strict=True)
-                if np.nan_to_num(column).any()
-            }
-        medians.append(pd.Series(middle, name=job.key["site"]))
+        medians.append(typical_values(series, columns, job.key["site"]))
         rows.append(
             {
                 "site": job.key["site"],
@@ -65,17 +58,10 @@ def _sites(material: Material) -> tuple[pd.DataFrame, list[str]]:
                 "job": job.id,
             }
         )
-    return pd.DataFrame(rows), _units(pd.DataFrame(medians))
+    return pd.DataFrame(rows), unit_warnings(pd.DataFrame(medians))
 
 
-def _units(medians: pd.DataFrame) -> list[str]:
-    """Say of which columns a site's values are so much larger than another's that their units may differ."""
-    found = []
-    for name, column in medians.items():
-        low, high = column.min(), column.max()
-        if low > 0 and high > _APART * low:
-            found.append(
-                f"{name}: the median of {column.idxmax()} is {high / low:,.0f} times that of {column.idxmin()}; are "
-                "they in one unit? (Each site is scaled by itself, so that no network is worse for it; errors are.)"
-            )
-    return found
+def _networks(network: Mapping[str, Any]) -> str:
+    if network["kind"] == "torch":
+        return f"Networks <code>{html.escape(network['module'])}</code> (PyTorch)"
+    return f"Networks of {network['hidden']} hidden units"
