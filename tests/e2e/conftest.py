@@ -5,15 +5,19 @@ import json
 import os
 import re
 import shutil
+import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 
 SOURCE = Path(__file__).resolve().parents[2]
@@ -160,6 +164,27 @@ class Project:
     def start_build(self, study: str = "mini") -> subprocess.Popen[str]:
         """Begin `cortax build`."""
         return self.start(sys.executable, "-c", "from cortax.cli import main; main()", "build", study)
+
+    def n_kept(self) -> int:
+        """How many units of the running job are kept."""
+        for path in (self.root / ".cortax/running").glob("*.sqlite"):
+            with suppress(sqlite3.Error), closing(sqlite3.connect(path, timeout=5)) as base:
+                return base.execute("SELECT count(*) FROM finished").fetchone()[0]
+        return 0
+
+    def kill(self, build: subprocess.Popen[str]) -> None:
+        """Kill a build, the server, which would go on with its job, and whatever works here."""
+        os.killpg(build.pid, signal.SIGKILL)
+        build.communicate()
+        os.killpg(int((self.root / ".cortax/server.pid").read_text()), signal.SIGKILL)
+        for process in psutil.process_iter(["cwd"]):
+            if str(process.info["cwd"]).startswith(str(self.root)):
+                process.kill()
+
+    def assert_resumed(self, *names: str) -> None:
+        """One of these jobs began with some of its units, not with all."""
+        pools = [json.loads((self.job(name) / "pool.json").read_text()) for name in names]
+        assert any(0 < pool["n_resumed"] < pool["n_units"] for pool in pools)
 
     @staticmethod
     def wait_for(condition, seconds: float = 150):

@@ -3,7 +3,6 @@
 import os
 import re
 import shutil
-import signal
 import tempfile
 import time
 from pathlib import Path
@@ -176,13 +175,11 @@ def test_a_killed_build_goes_on_where_it_was(eeg):
         )
     )
     building = eeg.start_build("eeg")
-    running = eeg.root / ".cortax/running"
-    eeg.wait_for(lambda: any(found.stat().st_size > 30_000 for found in running.glob("*.sqlite-wal")))
-    os.killpg(building.pid, signal.SIGKILL)
-    building.communicate()
-    time.sleep(1)
+    eeg.wait_for(lambda: eeg.n_kept() >= 2)
+    eeg.kill(building)
     eeg.wait_for(lambda: eeg.cortax("build", "eeg", check=False).returncode == 0)
     assert digests(eeg) == first
+    eeg.assert_resumed(*(name for name in eeg.jobs() if name.startswith("decode/")))
 
 
 def test_one_wrong_file_is_one_message_and_the_others_go_on(eeg):

@@ -1,20 +1,15 @@
 """Diffusion through Exax: what runs when a study changes, and that no byte depends on who fitted which voxels."""
 
-import json
 import os
 import re
 import shutil
-import signal
-import sqlite3
 import tempfile
 import time
-from contextlib import closing, suppress
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pandas as pd
-import psutil
 import pytest
 from conftest import Project
 
@@ -107,14 +102,6 @@ def edit_code(project, module, place):
     project.write(path, (project.root / path).read_text() + f"\n_EDITED_{place} = {place}\n")
 
 
-def n_kept(project):
-    """How many units of the running job are kept."""
-    for path in (project.root / ".cortax/running").glob("*.sqlite"):
-        with suppress(sqlite3.Error), closing(sqlite3.connect(path, timeout=5)) as base:
-            return base.execute("SELECT count(*) FROM finished").fetchone()[0]
-    return 0
-
-
 def read_map(project, model, name):
     return nib.load(project.root / f"results/dwi/sub-01/ses-1/dwi/{VOLUME}_model-{model}_param-{name}_dwimap.nii.gz")
 
@@ -197,18 +184,11 @@ def test_a_killed_build_goes_on_where_it_was(dwi):
     slow = '        """Fit a run of voxels."""\n        import time\n        time.sleep(0.3)\n'
     path.write_text(path.read_text().replace('        """Fit a run of voxels."""\n', slow))
     building = dwi.start_build("dwi")
-    dwi.wait_for(lambda: n_kept(dwi) >= 3)
-    os.killpg(building.pid, signal.SIGKILL)
-    building.communicate()
-    # The job would go on without its build: kill the server, and whatever works here.
-    os.killpg(int((dwi.root / ".cortax/server.pid").read_text()), signal.SIGKILL)
-    for process in psutil.process_iter(["cwd"]):
-        if str(process.info["cwd"]).startswith(str(dwi.root)):
-            process.kill()
+    dwi.wait_for(lambda: dwi.n_kept() >= 3)
+    dwi.kill(building)
     dwi.wait_for(lambda: dwi.cortax("build", "dwi", check=False).returncode == 0)
     assert digests(dwi, "fit", "residuals", "maps") == first
-    pools = [json.loads((dwi.job(name) / "pool.json").read_text()) for name in of_models("fit")]
-    assert any(0 < pool["n_resumed"] < pool["n_units"] for pool in pools)
+    dwi.assert_resumed(*of_models("fit"))
 
 
 def test_a_volume_that_is_cut_short_stops_no_other(dwi):

@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import signal
 import tempfile
 import time
 from pathlib import Path
@@ -168,7 +167,8 @@ def test_no_number_depends_on_slices_or_back_ends(brooks, monkeypatch):
             brooks.cortax("down", "--force")
 
 
-def test_a_killed_build_goes_on_where_it_was(brooks):
+def test_a_killed_build_goes_on_where_it_was(brooks, monkeypatch):
+    monkeypatch.setenv("CORTAX_WORKERS", "1")
     path = brooks.root / "cortax/workloads/sequences/tasks.py"
     path.write_text(
         path.read_text().replace(
@@ -177,13 +177,11 @@ def test_a_killed_build_goes_on_where_it_was(brooks):
     )
     brooks.write("studies/brooks.toml", STUDY + WITHOUT_PAGE)
     building = brooks.start_build("brooks")
-    running = brooks.root / ".cortax/running"
-    brooks.wait_for(lambda: any(found.stat().st_size > 10_000 for found in running.glob("*.sqlite-wal")))
-    os.killpg(building.pid, signal.SIGKILL)
-    building.communicate()
-    time.sleep(1)
+    brooks.wait_for(brooks.n_kept)
+    brooks.kill(building)
     brooks.wait_for(lambda: brooks.cortax("build", "brooks", check=False).returncode == 0)
     assert digests(brooks) == brooks.built
+    brooks.assert_resumed(*(name for name in brooks.jobs() if name.startswith("train/")))
 
 
 def test_test_years_change_nothing_that_was_trained_or_chosen(brooks):
