@@ -150,6 +150,12 @@ _LAHN = {
     ),
 }
 
+_HOLMES = {
+    "Au Saumon": "43160c92d7f2ac9f376ab46d8d655e02c0fdc460f8df2093c87043874520514e",
+    "Baskatong": "e51c09c547537581d76cf72ecd0b783b3cac5689a1c7fd37af6d4b8d9a249a43",
+    "Leaf": "138c281626c0d751a16408114a5192d30a9c99d4a07c30b9d432e0bda89fe2ea",
+}
+
 
 def _annotation(atlas: str, hemi: str, sha256: str) -> PackageFile:
     name = f"tpl-fsaverage_hemi-{hemi}_den-164k_atlas-{atlas}_dseg.label.annot"
@@ -254,6 +260,25 @@ PACKAGES: dict[str, Package] = {
                 "dipy-1.12.1.dist-info/LICENSE",
                 "LICENSE",
                 "465f0850d617ed64a3052e20e2bb8d3be641f8eef3605c79ad2d7513cf1768ef",
+            ),
+        ),
+    ),
+    "holmes-hydro": Package(
+        name="holmes-hydro",
+        version="3.5.0",
+        folder="holmes",
+        terms="MIT for the package, a teaching tool of hydrology, which brings the series as examples.",
+        content="Daily precipitation (P), evaporation (E0) and discharge (Qo) in mm, and temperature (T; not of Leaf), "
+        "of three North American catchments: Au Saumon 1975-2003, Baskatong 1980-2017, Leaf 1957-1987.",
+        members=(
+            *(
+                PackageFile(f"holmes/data/{site}_Observations.csv", f"{site.replace(' ', '_').lower()}.csv", sha256)
+                for site, sha256 in _HOLMES.items()
+            ),
+            PackageFile(
+                "holmes_hydro-3.5.0.dist-info/licenses/LICENSE",
+                "LICENSE",
+                "198804d877ffdc00533cb4b422ea054a9ed5f4f0df663f120020fbb1f8c04863",
             ),
         ),
     ),

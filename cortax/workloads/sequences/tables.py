@@ -30,16 +30,20 @@ def summarise_skill(table: pd.DataFrame) -> pd.DataFrame:
 def print_sequences(root: Path, study: str) -> None:
     """What a second target is worth, or the skill of every factor; and how to look further."""
     print_heading(study, "skill of networks in the test period")
+    compared = ""
     try:
         table = read_table(root, study, "gains")
+        compared = (
+            f"cortax results {study} --table gains    what secondary targets are worth, site by site\n"
+            f"cortax results {study} --table choices  factors chosen by validation\n"
+        )
     except ProjectError:
         table = summarise_skill(read_table(root, study, "skill"))
     print_table(table)
     console().print(
         f"\ncortax results {study}                  skill of every factor, medians over seeds\n"
-        f"cortax results {study} --table gains    what secondary targets are worth, site by site\n"
         f"cortax results {study} --table means    the same of means over seeds, beside a linear model\n"
-        f"cortax results {study} --table choices  factors chosen by validation\n"
+        f"{compared}"
         f"cortax results {study} --why            what ran, and why\n"
         f"results/{study}/                        report.html, tables; of each site its skill"
     )
