@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,6 @@ from cortax.workloads.diffusion.models.fit import Fit, join, take
 
 __all__ = ["fit_files", "open_fit"]
 
-_NAMES = ("parameters", "sse", "iterations", "status")
-
 
 def fit_files(fit: Fit) -> dict[str, npt.NDArray[Any]]:
     """Return the files of a fit by name, for `cortax.store.save`."""
@@ -24,5 +23,5 @@ def fit_files(fit: Fit) -> dict[str, npt.NDArray[Any]]:
 
 def open_fit(folders: Sequence[str | Path], rows: Ints) -> Fit:
     """Open the fits of a volume's blocks, voxels in the order of the volume's `rows`; of one, memory-mapped."""
-    fits = [Fit(*load(folder, *(f"{name}.npy" for name in _NAMES))) for folder in folders]
+    fits = [Fit(*load(folder, *(f"{each.name}.npy" for each in fields(Fit)))) for folder in folders]
     return fits[0] if len(fits) == 1 else take(join(fits), rows)

@@ -74,14 +74,11 @@ class Fit:
     status: npt.NDArray[np.uint8]
 
 
-_NAMES = ("parameters", "sse", "iterations", "status")
-
-
 def join(fits: list[Fit]) -> Fit:
     """Return the fits of several sets of voxels as one, in the order given; at least one."""
-    return Fit(*(np.concatenate([getattr(fit, name) for fit in fits]) for name in _NAMES))
+    return Fit(*(np.concatenate(parts) for parts in zip(*(vars(fit).values() for fit in fits), strict=True)))
 
 
 def take(fit: Fit, voxels: slice | Ints) -> Fit:
     """Return the fits of some voxels."""
-    return Fit(*(getattr(fit, name)[voxels] for name in _NAMES))
+    return Fit(*(values[voxels] for values in vars(fit).values()))
