@@ -34,15 +34,13 @@ CHECK = re.compile(r"^    if others := .*?\n(?=    return found$)", re.M | re.S)
 
 
 def write_copy(root, *, untuned):
-    """Copy the code; the input is shared, and so is what is compiled already."""
+    """Copy the code; the input is shared."""
     for name in ("cortax", "methods", "dev", "studies"):
         shutil.copytree(SOURCE / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("accelerator.conf", "requirements.lock", "requirements-data.lock"):
         shutil.copy(SOURCE / name, root / name)
     (root / "workdirs" / "main").mkdir(parents=True)
     (root / "input").symlink_to(SOURCE / "input")
-    if (SOURCE / ".cortax" / "numba").is_dir():
-        shutil.copytree(SOURCE / ".cortax" / "numba", root / ".cortax" / "numba")
     if untuned:
         rewrite(root / "methods" / "__init__.py", RULE, "    pass")
         worker = root / "cortax" / "workflow" / "work" / "worker.py"

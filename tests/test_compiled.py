@@ -4,11 +4,13 @@ import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from cortax.learning.search.compiled import compiled_folder
+from cortax.provenance.closure import user_cache
 
 SOURCE = Path(__file__).resolve().parents[1]
 HELPER = """
@@ -28,14 +30,20 @@ def caller(x):
 """
 
 
-@pytest.fixture
-def project(tmp_path):
+def write_project(root):
     for package in ("cortax", "methods"):
-        shutil.copytree(SOURCE / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
-    search = tmp_path / "cortax" / "learning" / "search"
+        shutil.copytree(SOURCE / package, root / package, ignore=shutil.ignore_patterns("__pycache__"))
+    (root / "accelerator.conf").touch()
+    search = root / "cortax" / "learning" / "search"
     (search / "helper.py").write_text(HELPER.format(number=1))
     (search / "caller.py").write_text(CALLER)
-    return tmp_path
+    return root
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return write_project(tmp_path / "one")
 
 
 def run(project, code):
@@ -78,7 +86,20 @@ def test_code_of_before_an_edit_is_not_kept_for_the_one_after(project):
     assert run(project, CALL) == ["30", "0"]
 
 
-def test_where_it_cannot_be_kept_it_is_compiled_anew(project):
+def test_another_project_with_the_same_sources_compiles_nothing(project, tmp_path):
+    assert run(project, CALL) == ["20", "0"]
+    assert run(write_project(tmp_path / "two"), CALL) == ["20", "1"]
+
+
+def test_where_there_is_no_cache_of_the_user_it_is_kept_in_the_project(project, tmp_path):
+    (tmp_path / "cache").touch()
+    assert run(project, CALL) == ["20", "0"]
+    assert list((project / ".cortax/numba").rglob("*.nbi"))
+    assert run(project, CALL) == ["20", "1"]
+
+
+def test_where_it_cannot_be_kept_it_is_compiled_anew(project, tmp_path):
+    (tmp_path / "cache").touch()
     (project / ".cortax").mkdir()
     (project / ".cortax" / "numba").touch()
     assert run(project, CALL) == ["20", "0"]
@@ -87,7 +108,35 @@ def test_where_it_cannot_be_kept_it_is_compiled_anew(project):
     assert not list(project.rglob("*.nbi"))
 
 
+@pytest.mark.parametrize("harm", [b"", b"\x80\x04", None], ids=["empty", "cut", "half"])
+def test_files_that_were_cut_are_written_anew(project, tmp_path, harm):
+    run(project, CALL)
+    for path in [*tmp_path.rglob("*.nbi"), *tmp_path.rglob("*.nbc")]:
+        content = path.read_bytes()
+        path.write_bytes(content[: len(content) // 2] if harm is None else harm)
+    assert run(project, CALL) == ["20", "0"]
+    assert run(project, CALL) == ["20", "1"]
+
+
+# numba numbers its files by a list that another process may just be writing, too; here it takes its time.
+SLOWLY = """
+import time
+from numba.core.caching import IndexDataCacheFile as File
+save = File._save_index
+File._save_index = lambda self, overloads: (time.sleep(3), save(self, overloads))
+"""
+
+
+def test_processes_that_compile_for_different_types_at_once_find_their_own_code(project):
+    kinds = {"float64(0.5)": "1.5", "int8(3)": "4", "complex128(2j)": "(1+2j)"}
+    calls = [f"import numpy\nfrom cortax.learning.search.helper import helper\nprint(helper(numpy.{x}))" for x in kinds]
+    with ThreadPoolExecutor(len(calls)) as pool:
+        list(pool.map(lambda call: run(project, SLOWLY + call), calls))
+    for call, wanted in zip(calls, kinds.values(), strict=True):
+        assert run(project, f"{call}\nprint(sum(helper.stats.cache_hits.values()))") == [wanted, "1"]
+
+
 def test_a_folder_a_module():
     ridge, svm = compiled_folder("cortax.learning.search.ridge"), compiled_folder("cortax.learning.search.svm")
     assert ridge != svm
-    assert ridge.parent == svm.parent == SOURCE / ".cortax" / "numba"
+    assert ridge.parent == svm.parent == user_cache() / "numba"

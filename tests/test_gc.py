@@ -51,7 +51,8 @@ class Workdir:
 
 
 @pytest.fixture
-def workdir(tmp_path):
+def workdir(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return Workdir(tmp_path)
 
 
@@ -161,13 +162,14 @@ def test_a_job_that_cannot_be_read_stops_it(workdir):
         workdir.gone()
 
 
-def test_caches_quarantines_and_checkpoints(workdir):
+def test_caches_quarantines_and_checkpoints(workdir, tmp_path):
     workdir.job(1)
     base = workdir.root / ".cortax"
-    for name, days in (("smo-aaaa", 9), ("smo-bbbb", 1), ("two-words-cccc", 3), ("two-words-dddd", 2)):
-        (base / "numba" / name).mkdir(parents=True)
-        (base / "numba" / name / "code.nbi").write_text("")
-        workdir.age(base / "numba" / name, days)
+    for folder, days in ((tmp_path / "cache/cortax/numba/smo-aaaa", 40), (base / "numba/smo-bbbb", 60)):
+        for name, since in ((folder, days), (folder.with_name("smo-used"), 20)):
+            name.mkdir(parents=True)
+            (name / "code.nbi").write_text("")
+            workdir.age(name, since)
     for name in ("methods.regions.a_load", "methods.a_gone"):
         (base / "manifests").mkdir(exist_ok=True)
         (base / "manifests" / f"{name}.txt").write_text("")
@@ -180,9 +182,9 @@ def test_caches_quarantines_and_checkpoints(workdir):
     for name, days in (("aa.sqlite", 40), ("aa.sqlite-wal", 40), ("bb.sqlite", 40), ("bb.sqlite-wal", 1)):
         (base / "running" / name).write_text("")
         workdir.age(base / "running" / name, days)
-    assert sorted(workdir.gone()) == ["methods.a_gone.txt", "smo-aaaa", "two-words-cccc"]
+    assert sorted(workdir.gone()) == ["methods.a_gone.txt", "smo-aaaa", "smo-bbbb"]
     gone = workdir.gone(older_than=5 * DAY)
-    assert sorted(gone) == ["20261101T000000", "aa.sqlite", "aa.sqlite-wal", "smo-aaaa"]
+    assert sorted(gone) == ["20261101T000000", "aa.sqlite", "aa.sqlite-wal", "smo-aaaa", "smo-bbbb"]
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("30d", 30 * DAY), ("12h", 43200.0), ("1.5w", 10.5 * DAY), ("0m", 0.0)])

@@ -11,8 +11,9 @@ from sklearn.inspection import permutation_importance
 from cortax.errors import ProjectError, SearchError
 from cortax.learning.folds import make_folds
 from cortax.learning.importance import cells
-from cortax.learning.importance.cells import CellImportance, importance_of_chosen, importance_of_kept, patterns
+from cortax.learning.importance.cells import importance_of_chosen, importance_of_kept, patterns
 from cortax.learning.importance.found import (
+    CellImportance,
     Importance,
     average,
     collect_importance,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
+import gc
 import sys
 from typing import NoReturn
 
@@ -45,6 +47,7 @@ def _name(command: typer.models.CommandInfo) -> str:
 
 def main() -> NoReturn:
     """Run the command; errors that cortax raises on purpose are one message, no traceback."""
+    atexit.register(gc.freeze)  # what was imported is no garbage: looking through it at the end takes up to a second
     add_workload_commands(app)
     try:
         app()

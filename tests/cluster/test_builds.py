@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-from conftest import BACKENDS, cmdline, dask_scheduler, dask_worker, ray_cluster, unused_memory, wait_until
+from conftest import cmdline, dask_scheduler, dask_worker, ray_cluster, unused_memory, wait_until
 
 from tests.e2e.conftest import SOURCE, Project, toy_project
 
@@ -258,7 +258,7 @@ def test_a_build_that_is_killed_with_all_its_processes(name: str, study: Study, 
     _check_same(study, name)
 
 
-@pytest.mark.parametrize("name", ["ray", "dask at an address", "ray at an address"])
+@pytest.mark.parametrize("name", ["dask at an address", "ray at an address"])
 def test_a_job_and_a_server_that_are_killed(name: str, study: Study, request: pytest.FixtureRequest) -> None:
     study.another_round()
     with backend(name, study.project, request), study.building() as build:
@@ -289,7 +289,7 @@ def toy(request: pytest.FixtureRequest) -> Iterator[Project]:
         shutil.rmtree(root)
 
 
-@pytest.mark.parametrize("name", [*BACKENDS, "dask at an address", "ray at an address"])
+@pytest.mark.parametrize("name", ["slurm", "dask at an address", "ray at an address"])
 def test_a_workload_of_another_package(name: str, toy: Project, request: pytest.FixtureRequest) -> None:
     wanted = digests(toy.root)
     toy.write("toy/task.py", f"{(SOURCE / 'tests/toy/toy/task.py').read_text()}\n\nBACKEND = {name!r}\n")

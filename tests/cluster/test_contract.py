@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT, doing, kill, run
+from conftest import doing, kill, run
 from made_windows import SIZE, make_models, make_windows
 
 from cortax.learning.folds import make_folds
@@ -68,8 +67,6 @@ def test_the_same_bytes_as_in_this_process(backend: str, place: Path) -> None:
 
 @pytest.mark.parametrize("name", ["dask", "ray"])
 def test_networks_in_lanes_have_the_same_bits_as_in_this_process(name: str, place: Path) -> None:
-    if (ROOT / ".cortax/numba").is_dir():  # machine code of these very sources: otherwise every worker compiles
-        shutil.copytree(ROOT / ".cortax/numba", place / ".cortax/numba")
     windows, models = make_windows(dtype=np.float32), make_models([0.0] * 6 + [0.5] * 6, [*range(6)] * 2, np.float32)
     keys, options = tuple(map(str, range(12))), TrainingOptions(epochs=3, rate=0.01, batch=3, clip=1.0)
     network = {"kind": "lstm", "hidden": SIZE.n_hidden}

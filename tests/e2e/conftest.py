@@ -124,10 +124,6 @@ class Project:
         path = os.pathsep.join([str(self.root / "overlay"), str(self.root)])
         return {**os.environ, "PYTHONPATH": path, "CORTAX_STUDIES": f"studies/{self.study}.toml", "COLUMNS": "200"}
 
-    def take_compiled(self, built: Path) -> None:
-        """Have what another project has compiled; that takes most of a small build's time."""
-        shutil.copytree(built / ".cortax/numba", self.root / ".cortax/numba")
-
     def write(self, name: str, text: str) -> None:
         (self.root / name).write_text(text)
 

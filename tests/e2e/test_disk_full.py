@@ -59,14 +59,13 @@ class Disk:
 
 
 @pytest.fixture(scope="module")
-def disk(built_once):
+def disk():
     place = Path(tempfile.mkdtemp(prefix="cx"))
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", place], capture_output=True)
     if mounted.returncode:
         place.rmdir()
         pytest.skip("no file system can be mounted here")
     made = Disk(place)
-    made.project.take_compiled(built_once)
     try:
         made.project.cortax("up")
         made.project.run()

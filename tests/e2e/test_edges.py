@@ -89,11 +89,10 @@ def write_inputs(root):
 
 
 @pytest.fixture(scope="module")
-def project(built_once):
+def project():
     """A project with this study alone."""
     root = Path(tempfile.mkdtemp(prefix="cx"))
     made = Project(root)
-    made.take_compiled(built_once)
     made.study = "edges"
     write_inputs(root)
     made.write("studies/edges.toml", STUDY)

@@ -86,12 +86,11 @@ def write_release(folder, n=16):
 
 
 @pytest.fixture(scope="module")
-def built(built_once):
+def built():
     patch = pytest.MonkeyPatch()
     root = Path(tempfile.mkdtemp(prefix="cx"))
     patch.setenv("COHORT", str(root / "input/abcd"))
     made = Project(root)
-    made.take_compiled(built_once)
     made.study = "abcd"
     made.write("studies/abcd.toml", STUDY)
     write_release(root / "input/abcd")

@@ -19,11 +19,10 @@ LANGUAGES = ("console", "python", "toml", "text")
 
 
 @pytest.fixture(scope="module")
-def laboratory(built_once):
+def laboratory():
     """A checkout with FreeSurfer's folders in `input/`."""
     root = Path(tempfile.mkdtemp(prefix="cx"))
     made = Project(root)
-    made.take_compiled(built_once)
     write_freesurfer(root)
     yield made
     made.cortax("down", "--force", check=False)

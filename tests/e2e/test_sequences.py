@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import SOURCE, Project
+from conftest import Project
 
 pytestmark = pytest.mark.slow
 
@@ -74,8 +74,6 @@ def brooks():
     root = Path(tempfile.mkdtemp(prefix="cx"))
     project = Project(root)
     project.study = "brooks"
-    if (SOURCE / ".cortax/numba").is_dir():
-        project.take_compiled(SOURCE)
     for number, site in enumerate(("upper", "lower", "middle")):
         write_brook(root / f"input/brooks/{site}.csv", number)
     build(project, page=True)

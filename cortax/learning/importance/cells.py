@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 
 import numpy as np
 
 from cortax.errors import SearchError
 from cortax.learning.arrays import Floats
+from cortax.learning.importance.found import CellImportance
 from cortax.learning.importance.models import ImportanceModel, kept_model, refitted_model
 from cortax.learning.importance.permutation import (
     ImportancePart,
@@ -23,7 +23,7 @@ from cortax.learning.search.pipelines import PipelineKind
 from cortax.learning.search.refit import choose_cells
 from cortax.learning.search.spaces import content_seed
 
-__all__ = ["KINDS", "CellImportance", "importance_of_chosen", "importance_of_kept", "patterns"]
+__all__ = ["importance_of_chosen", "importance_of_kept", "patterns"]
 
 
 def linear_kinds(part: ImportancePart, coefficients: Floats) -> dict[str, Floats]:
@@ -72,27 +72,6 @@ def patterns(part: ImportancePart, coefficients: Floats) -> Floats:
         return np.zeros_like(coefficients)
     found: Floats = (predicted @ part.X) * part.front.scale / variance
     return found
-
-
-KINDS = ("coefficient", "standardised", "pattern", "permutation")
-
-
-@dataclass(frozen=True, eq=False)
-class CellImportance:
-    """One target in one outer fold.
-
-    Attributes
-    ----------
-    values : mapping of kind to float64 array of shape (n_regions,)
-        `permutation` of every model, see `permutation`; `coefficient`, `standardised` and `pattern` of linear ones,
-        see `linear_kinds`. These are of shape (n_columns, n_regions) where a target is ordinal or has more than two
-        classes: a row for each "greater than class k", or for each class against the rest.
-    failure : str
-        Why there is nothing; empty where there is.
-    """
-
-    values: Mapping[str, Floats] = field(default_factory=dict)
-    failure: str = ""
 
 
 def importance_of_kept(

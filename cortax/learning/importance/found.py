@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -12,11 +13,14 @@ import pandas as pd
 from cortax.errors import SearchError
 from cortax.learning.arrays import Floats
 from cortax.learning.classes import column_names
-from cortax.learning.importance.cells import KINDS, CellImportance
-from cortax.learning.search.cells import Failure
 from cortax.store import build, load, naming, pack, save, split, unpack
 
+if TYPE_CHECKING:
+    from cortax.learning.search.cells import Failure
+
 __all__ = [
+    "KINDS",
+    "CellImportance",
     "Importance",
     "average",
     "collect_importance",
@@ -28,6 +32,26 @@ __all__ = [
     "strongest",
     "write_importance",
 ]
+
+KINDS = ("coefficient", "standardised", "pattern", "permutation")
+
+
+@dataclass(frozen=True, eq=False)
+class CellImportance:
+    """One target in one outer fold.
+
+    Attributes
+    ----------
+    values : mapping of kind to float64 array of shape (n_regions,)
+        `permutation` of every model, see `permutation`; `coefficient`, `standardised` and `pattern` of linear ones,
+        see `linear_kinds`. These are of shape (n_columns, n_regions) where a target is ordinal or has more than two
+        classes: a row for each "greater than class k", or for each class against the rest.
+    failure : str
+        Why there is nothing; empty where there is.
+    """
+
+    values: Mapping[str, Floats] = field(default_factory=dict)
+    failure: str = ""
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,30 +1,78 @@
-"""Machine code that is never older than its source.
+"""Machine code that is never older than its source, and that all projects of a user share.
 
 numba keeps compiled functions on disk and looks only at the file of the function itself: edit a function that it
 calls, in another file, and the old code runs on. So each module's machine code has a folder of its own, named
-by the digest of everything that the module can reach, versions of packages included.
+by the digest of everything that the module can reach, versions of packages included; where the sources lie has no part
+in it. A second project, and a second checkout, compile nothing that is the same there.
 """
 
 from __future__ import annotations
 
+import fcntl
+import functools
 import hashlib
 import os
+import pickle
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numba
 from numba import config
+from numba.core.caching import CompileResultCacheImpl, FunctionCache, UserProvidedCacheLocator
+from numba.core.registry import cpu_target
 
-from cortax.provenance.closure import edited, home, manifest_text
+from cortax.provenance.closure import edited, home, manifest_text, user_cache
 
 __all__ = ["compiled", "compiled_folder"]
 
+# Folders are marked as used this often: `cortax gc` removes what nobody has used for long.
+_DAY = 86_400.0
 
-def compiled_folder(module: str) -> Path:
-    """Return the folder of a module's machine code."""
+
+class _Locator(UserProvidedCacheLocator):
+    """Has numba look into the folder that it is given, whatever the path and the comments of the source."""
+
+    @classmethod
+    def get_suitable_cache_subpath(cls, _: str) -> str:
+        return ""
+
+    def get_source_stamp(self) -> str:
+        return ""
+
+
+class _CacheImpl(CompileResultCacheImpl):
+    _locator_classes: list[type[object]] = [_Locator]  # noqa: RUF012
+
+
+class _Cache(FunctionCache):
+    """numba's, for many processes at once: two that save at the same time would mix up code of different types."""
+
+    _impl_class = _CacheImpl
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        try:
+            return super().load_overload(sig, target_context)
+        except Exception:  # a file that was cut: it is compiled anew, and written
+            return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        # A full disk, or one that knows no locks: what was compiled works all the same.
+        with suppress(OSError), open(os.path.join(self.cache_path, ".lock"), "a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            try:
+                super().save_overload(sig, data)
+            except (EOFError, ValueError, pickle.UnpicklingError):  # the list of what there is was cut
+                self.flush()
+                super().save_overload(sig, data)
+
+
+def compiled_folder(module: str, parent: Path | None = None) -> Path:
+    """Return the folder of a module's machine code, in the user's cache unless another place is named."""
     digest = hashlib.sha256(manifest_text(module).encode()).hexdigest()
-    return home() / "numba" / f"{module.rpartition('.')[2]}-{digest[:16]}"
+    return (parent or user_cache()) / "numba" / f"{module.rpartition('.')[2]}-{digest[:16]}"
 
 
 def _folder_for(module: str) -> str:
@@ -35,12 +83,15 @@ def _folder_for(module: str) -> str:
     """
     if edited(module):
         return ""
-    folder = compiled_folder(module)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return ""
-    return str(folder) if os.access(folder, os.W_OK) else ""
+    for parent in dict.fromkeys((user_cache(), home())):
+        folder = compiled_folder(module, parent)
+        with suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+            if os.access(folder, os.W_OK):
+                if time.time() - folder.stat().st_mtime > _DAY:
+                    os.utime(folder)
+                return str(folder)
+    return ""
 
 
 def compiled(module: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -66,9 +117,22 @@ def compiled(module: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         config.CACHE_DIR = folder or before  # type: ignore[attr-defined]
         try:
             # One thread, and exact arithmetic: the same bits on every run.
-            made: Callable[..., Any] = numba.njit(cache=bool(folder), nogil=True, error_model="numpy")(function)
+            made: Any = numba.njit(nogil=True, error_model="numpy")(function)
+            if folder:
+                made._cache = _Cache(function)
         finally:
             config.CACHE_DIR = before  # type: ignore[attr-defined]
-        return made
+        found: Callable[..., Any] = made
+        return found
 
     return decorate
+
+
+@functools.cache
+def _load_registries() -> None:
+    """Have numba load what it knows of Python and numpy: half a second, which every forked worker would take anew."""
+    cpu_target.typing_context.refresh()
+    cpu_target.target_context.refresh()
+
+
+os.register_at_fork(before=_load_registries)

@@ -23,7 +23,15 @@ from typing import Any
 
 from cortax.errors import ProjectError
 from cortax.provenance.closure.packages import versions
-from cortax.provenance.closure.places import find_root, home, is_project_code, module_file, root_or_none, source_name
+from cortax.provenance.closure.places import (
+    find_root,
+    home,
+    is_project_code,
+    module_file,
+    root_or_none,
+    source_name,
+    user_cache,
+)
 from cortax.provenance.closure.sources import Source, edited_files, look_at, promise, save_sources
 from cortax.provenance.files import file_digest
 from cortax.provenance.memory import write_text
@@ -43,6 +51,7 @@ __all__ = [
     "manifest_entries",
     "manifest_path",
     "manifest_text",
+    "user_cache",
 ]
 
 _EXEMPT = ("cortax.workflow", __name__)

@@ -31,6 +31,7 @@ __all__ = [
     "nearest_project",
     "root_or_none",
     "source_name",
+    "user_cache",
 ]
 
 # Names the project to the jobs and helpers of a build, which work in folders of their own.
@@ -72,7 +73,12 @@ def home(root: Path | None = None) -> Path:
     """
     if found := root or root_or_none():
         return found / ".cortax"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cortax"
+    return user_cache()
+
+
+def user_cache() -> Path:
+    """Return the folder of what is remembered for all projects of a user: of `XDG_CACHE_HOME`, or `~/.cache`."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "cortax"
 
 
 @functools.cache

@@ -1,4 +1,4 @@
-"""Removing what is not needed any more: jobs, machine code of old sources, old quarantines and checkpoints."""
+"""Removing what is not needed any more: jobs, machine code that is not used, old quarantines and checkpoints."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 
 from cortax.errors import ProjectError
 from cortax.project import jobs_folder
+from cortax.provenance.closure.places import user_cache
 from cortax.workflow.guarding.needed import inputs_of, job_number, needed_jobs, pending_jobs, with_inputs
 from cortax.workflow.guarding.quarantine import quarantine_folder
 from cortax.workflow.guarding.server import is_idle
@@ -20,6 +21,7 @@ __all__ = ["Waste", "check_idle", "find_waste", "remove", "seconds_of", "size_of
 
 _AGES = {"m": 60, "h": 3600, "d": 86400, "w": 604800}
 _SIZES = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+_UNUSED = 30 * 86400.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Waste:
     Attributes
     ----------
     path : Path
-        A job's folder, or a file or folder of `.cortax`.
+        A job's folder, or a file or folder of `.cortax` or of the user's cache.
     why : str
     size : int
         Bytes on disk.
@@ -154,13 +156,11 @@ def _dependents(job: str, inputs: Mapping[str, set[str]]) -> list[str]:
 
 
 def _cached(root: Path) -> Iterator[Waste]:
-    """Find machine code of sources that have changed since, and manifests of methods that have been removed."""
-    folders: dict[str, list[Path]] = {}
-    for folder in (root / ".cortax" / "numba").glob("*-*"):
-        folders.setdefault(folder.name.rpartition("-")[0], []).append(folder)
-    for same in folders.values():
-        for folder in sorted(same, key=_age)[1:]:
-            yield _waste(folder, "machine code of an older source")
+    """Find machine code that no project has used for long, and manifests of methods that have been removed."""
+    for parent in (user_cache(), root / ".cortax"):
+        for folder in (parent / "numba").glob("*-*"):
+            if _age(folder) > _UNUSED:
+                yield _waste(folder, "machine code that nobody has used for a month")
     for note in (root / ".cortax" / "manifests").glob("*.txt"):
         if not (root / note.stem.replace(".", "/")).with_suffix(".py").exists():
             yield _waste(note, "its method is gone")

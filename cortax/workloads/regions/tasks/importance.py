@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cortax.learning.importance.cells import CellImportance, importance_of_chosen, importance_of_kept
-from cortax.learning.importance.found import read_importance, write_importance
+from cortax.learning.importance.cells import importance_of_chosen, importance_of_kept
+from cortax.learning.importance.found import CellImportance, read_importance, write_importance
 from cortax.learning.search.cells import Batch
 from cortax.learning.search.evaluations import Evaluation
 from cortax.learning.search.store_evaluation import name_models, open_evaluation, read_models
