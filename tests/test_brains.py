@@ -13,6 +13,7 @@ from PIL import Image
 from cortax.brain.data.meshes import fsaverage_mesh
 from cortax.brain.data.spaces import SPACES, abstract_space, volume_space
 from cortax.brain.parcellation.atlas import Atlas, hard_weights
+from cortax.brain.pictures import drawing
 from cortax.brain.pictures.colours import colour_regions, winners
 from cortax.brain.pictures.drawing import PALETTE, turnable
 from cortax.brain.pictures.gallery import open_pictures, save_pictures, show_importance, show_parcellation
@@ -146,3 +147,13 @@ def test_values_of_both_signs_have_different_colours():
     (picture,) = show_importance(atlas, means, "made/ridge", 1).pictures
     (same,) = show_importance(atlas, means.assign(mean=[1.0, 1.0]), "made/ridge", 1).pictures
     assert picture.data != same.data
+
+
+def test_triangles_that_turn_away_are_left_out_and_the_picture_is_the_same(monkeypatch):
+    space = SPACES["fsaverage5"]
+    values = np.random.default_rng(0).normal(size=space.n_locations)
+    fewer = drawing.draw_values(space, values, "loss")
+    counts = [len(drawing._facing(half.mesh, half.side, "medial")) for half in hemispheres(space, values)]
+    assert all(0.4 * 20480 < n < 0.75 * 20480 for n in counts)
+    monkeypatch.setattr(drawing, "_facing", lambda mesh, side, view: mesh.faces)
+    assert drawing.draw_values(space, values, "loss") == fewer

@@ -11,6 +11,7 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
+from cortax.brain.data.meshes import Mesh
 from cortax.brain.data.spaces import Space
 from cortax.brain.parcellation.atlas import Atlas
 from cortax.brain.pictures.colours import colour_regions, winners
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["draw_parcellation", "draw_values", "turnable"]
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.integer[Any]]
 # Without annotations of its own.
 _nifti: Any = nib.nifti1
 
@@ -128,7 +130,7 @@ def _views(halves: list[Hemisphere], cmap: Any, limits: tuple[float, float], *, 
         axes = figure.add_axes((0.22 * place, 0.0, 0.24, 0.92), projection="3d")
         half = by_side[side]
         plot_surf(
-            (half.mesh.coordinates, half.mesh.faces),
+            (half.mesh.coordinates, _facing(half.mesh, side, view)),
             half.values,
             hemi=side,
             view=view,
@@ -149,6 +151,18 @@ def _views(halves: list[Hemisphere], cmap: Any, limits: tuple[float, float], *, 
         bar.set_label(label, fontsize=8)
         bar.ax.tick_params(labelsize=7)
     return _png(figure)
+
+
+def _facing(mesh: Mesh, side: str, view: str) -> Ints:
+    """Return the triangles that do not turn away from who looks at the surface, along x: half the time of a picture.
+
+    Those a little beyond the edge are kept, too: the nearer a camera, the less is hidden.
+    """
+    corners = mesh.coordinates[mesh.faces]  # (n_faces, 3 corners, 3 axes)
+    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    towards = 1.0 if (side, view) in (("left", "medial"), ("right", "lateral")) else -1.0
+    facing: Ints = mesh.faces[towards * normals[:, 0] > -0.3 * np.linalg.norm(normals, axis=1)]
+    return facing
 
 
 def _cuts(

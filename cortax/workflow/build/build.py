@@ -125,11 +125,7 @@ def build_study(
         study: Study = read_study(root / path)
         workload = workload_of(study.kind)
         history = History(jobs_folder(root), root)
-        try:
-            specs = plan_study(workload, study, root, history, restriction)
-        except Exception:
-            workload.load("check")(study, root)  # it knows better what is wrong
-            raise
+        specs = plan_study(workload, study, root, history, restriction)
         _check_code({spec.method for spec in specs}, root)
         save_settings(root)
         clear_scratch(backends_folder(root))

@@ -93,7 +93,7 @@ class Preview:
 
 
 def preview(study: Study, root: Path, restriction: Restriction | None = None) -> Preview:
-    """Plan a study as a build would, and say what of it would run.
+    """Plan a study as a build would, and say what of it would run. What a build refuses is refused.
 
     Parameters
     ----------
@@ -119,6 +119,8 @@ def preview(study: Study, root: Path, restriction: Restriction | None = None) ->
     for spec in build_order(specs, costs.seconds):
         why, waits = _why(spec, f"{study.name}/{spec.name}", history, made, standing)
         jobs.append(Planned(spec, tuple(why), waits, costs.seconds(spec), costs.memory(spec)))
+    if any(job.why for job in jobs):
+        workload.load("check")(study, root)  # what a build refuses before it begins has no cost
     return Preview(tuple(jobs), workers, read_settings(root).memory, workload.units)
 
 
@@ -136,6 +138,9 @@ def plan_study(
     try:
         specs = workload.plan_jobs(study, Planning(root, memory, history))
         return restrict(specs, restriction or {}, axes=workload.axes, narrowed=workload.narrowed)
+    except Exception:
+        workload.load("check")(study, root)  # it knows better what is wrong
+        raise
     finally:
         memory.save()
 
