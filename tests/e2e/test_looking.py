@@ -3,7 +3,10 @@
 import json
 import tarfile
 
+import numpy as np
+import pandas as pd
 import pytest
+from sklearn.metrics import r2_score, roc_auc_score
 
 pytestmark = pytest.mark.slow
 
@@ -51,6 +54,26 @@ def test_results_print_filter_and_tell_why(project):
     why = project.cortax("results", "mini", "--why").stdout
     assert "12 of 12 jobs ran" in why
     assert "new" in why
+
+
+def test_scores_can_be_made_of_the_table_of_predictions(project):
+    project.cortax("results", "mini", "--table", "predictions", "--to", "predictions.parquet")
+    table = pd.read_parquet(project.root / "predictions.parquet")
+    assert len(table) == 2 * 2 * 24, "parcellations x targets x subjects, each tested once"
+    people = pd.read_csv(project.root / "input/mini/participants.tsv", sep="\t", index_col="participant_id")
+    by_target = dict(list(table.groupby("target")))
+    fluid, sex = by_target["fluid"], by_target["sex"]
+    np.testing.assert_array_equal(fluid["observed"], people["fluid"].loc[fluid["participant_id"]])
+    assert list(sex["observed_class"]) == list(people["sex"].loc[sex["participant_id"]])
+    assert (sex["predicted"] == (sex["predicted_class"] == "F")).all()
+    assert set(fluid["group"]) == set(people["family_id"])
+    scores = project.scores().set_index(["parcellation", "target", "fold"])["value"]
+    for (parcellation, target, fold), part in table.groupby(["parcellation", "target", "fold"]):
+        if target == "fluid":
+            value = r2_score(part["observed"], part["predicted"])
+        else:
+            value = roc_auc_score(part["observed"], part["probability"])
+        assert value == pytest.approx(scores[parcellation, target, fold], abs=1e-12)
 
 
 @pytest.mark.parametrize(

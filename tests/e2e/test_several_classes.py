@@ -106,6 +106,14 @@ def _looked_up(project):
     assert set(stacked.loc["diagnosis", "predicted"]) == {"ad", "mci", "well"}
     assert set(stacked.loc["sex", "class"]) == {""}
     assert stacked["weight"].notna().all()
+    told = read_table(project.root, "mini", "predictions").set_index(["target", "parcellation", "pipeline"])
+    assert {"all/voted-2", "all/stacked-2", "blocks"} <= {parcellation for _, parcellation, _ in told.index}
+    for target, names in (("diagnosis", {"ad", "mci", "well"}), ("grade", {"mild", "moderate", "severe"})):
+        part = told.loc[target, "blocks", "ridge"]
+        assert len(part) == 24
+        assert set(part["observed_class"]) == names
+        assert set(part["predicted_class"]) <= names
+        assert part["probability"].between(0, 1).all()
     model = ["--parcellation", "blocks", "--pipeline", "ridge", "--target", "diagnosis", "--kind", "pattern"]
     paths = project.cortax("export", "mini", *model, "--out", "out").stdout.split()
     table = pd.read_csv(project.root / paths[-1])

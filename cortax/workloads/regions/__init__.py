@@ -38,6 +38,9 @@ workload = Workload(
         "over_targets": Table(
             "compare", "over_targets.parquet", "differences between models over all targets", missing="[comparisons]"
         ),
+        "predictions": Table(
+            "", "", "what models predicted of subjects they had not seen", read=f"{_HOME}.predicted:predictions"
+        ),
         "importance": Table(
             "",
             "",
