@@ -7,7 +7,7 @@ PIP = $(BIN)/python -m pip --disable-pip-version-check --no-input
 INSTALL = $(PIP) install --quiet --no-compile
 BYTECODE = $(BIN)/python -m compileall -q -j 0 -x /tests/ $(VENV)/lib
 
-.PHONY: build test test-slow test-cluster test-browser lint audit docs up down clean lock
+.PHONY: build test test-slow test-pages test-cluster test-browser lint audit docs up down clean lock
 
 build: $(VENV)/.installed
 	$(BIN)/cortax compile & $(BIN)/cortax data && wait $$!
@@ -16,9 +16,15 @@ build: $(VENV)/.installed
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-# Whole builds that are killed, starved and repaired, and every command of the README.
+PAGES = tests/e2e/test_readme.py tests/e2e/test_pages.py
+
+# Whole builds that are killed, starved and repaired.
 test-slow: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -m slow -n 2 --dist loadfile --no-loadscope-reorder tests/e2e
+	$(BIN)/python -m pytest -m slow -n 2 --dist loadfile --no-loadscope-reorder tests/e2e $(PAGES:%=--ignore=%)
+
+# Every command of the README, `make build` first, and of the documentation: before a release, as CI has no time for it.
+test-pages: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -m slow -n 2 --dist loadfile $(PAGES)
 
 # Real engines: a Ray of several nodes, Dask, a SLURM of two nodes on the loopback (as root; installed by apt), unless
 # CORTAX_WITHOUT_SLURM says that it is to be left out.

@@ -30,6 +30,8 @@ __all__ = ["compiled", "compiled_folder"]
 
 # Folders are marked as used this often: `cortax gc` removes what nobody has used for long.
 _DAY = 86_400.0
+# What a pickle that was cut may raise.
+_CUT = (AttributeError, EOFError, ImportError, IndexError, ValueError, pickle.UnpicklingError)
 
 
 class _Locator(UserProvidedCacheLocator):
@@ -64,7 +66,7 @@ class _Cache(FunctionCache):
             fcntl.flock(lock, fcntl.LOCK_EX)
             try:
                 super().save_overload(sig, data)
-            except (EOFError, ValueError, pickle.UnpicklingError):  # the list of what there is was cut
+            except _CUT:  # the list of what there is
                 self.flush()
                 super().save_overload(sig, data)
 

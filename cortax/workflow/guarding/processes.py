@@ -26,6 +26,7 @@ __all__ = [
     "live_servers",
     "lost_parts",
     "memory_of",
+    "watchers",
     "works",
 ]
 
@@ -38,6 +39,7 @@ _PART = re.compile(
 _SCRIPT = re.compile(r"(^|/)ax run\b|^\S+-\d+ build iowrapper\.reader\s*$")
 # A board of its own outlives the server, which may be started again; until Exax sets its title, that is the command.
 _BOARD = re.compile(r"(^|/)ax board-server (?:for .* on http://)?127\.0\.0\.1:(\d+)")
+_WATCHER = re.compile(r" -m cortax\.workflow\.guarding\.idle ")
 # Of processes that are still listed because their parents have not asked how they ended.
 _ENDED = (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
 _AT_WORK = re.compile(r"\S+-\d+ (launch|prepare|synthesis|analysis\(\d+\))( \(\w+\))?\s*$")
@@ -125,6 +127,11 @@ def left_behind(root: Path) -> list[Process]:
     # What a job started is recognised by the session of its dead server, whatever its title.
     sessions = {p.session for p in lost if not _runs(p.session)}
     return [p for p in here if p in lost or p.session in sessions]
+
+
+def watchers(root: Path) -> list[Process]:
+    """Return the processes that wait for the end of a server of this project (see `idle`), but not this process."""
+    return [p for p in _processes_in(root) if _WATCHER.search(p.title) and p.pid != os.getpid()]
 
 
 def memory_of(root: Path) -> int:

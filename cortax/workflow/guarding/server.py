@@ -25,7 +25,7 @@ from cortax.project import ax_command, check_root, is_up, log_file, socket_folde
 from cortax.workflow.guarding.faults import Fault, backend_faults, process_faults, socket_faults
 from cortax.workflow.guarding.idle import watch_idle
 from cortax.workflow.guarding.mending import mend, start_faults
-from cortax.workflow.guarding.processes import end, left_behind, live_servers
+from cortax.workflow.guarding.processes import end, left_behind, live_servers, watchers
 from cortax.workflow.guarding.quarantine import Quarantine
 from cortax.workflow.guarding.room import check_room
 from cortax.workflow.work.settings import settle
@@ -216,7 +216,7 @@ def server_down(root: Path, *, force: bool = False, patience: float = 15.0) -> b
 
 def _clear(root: Path) -> None:
     """End processes that outlived the server, such as its board, and remove its sockets."""
-    end(left_behind(root))
+    end([*left_behind(root), *watchers(root)])
     faults: list[Fault] = [*process_faults(root), *backend_faults(root), *socket_faults(root)]
     for fault in faults:
         if fault.mend is not None:
