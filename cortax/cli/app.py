@@ -11,6 +11,7 @@ from typing import NoReturn
 import typer
 
 from cortax.errors import CortaxError
+from cortax.provenance.closure.places import root_or_none
 from cortax.workflow.workload import kinds, workload_of
 
 __all__ = ["add_workload_commands", "app", "main"]
@@ -48,6 +49,8 @@ def _name(command: typer.models.CommandInfo) -> str:
 def main() -> NoReturn:
     """Run the command; errors that cortax raises on purpose are one message, no traceback."""
     atexit.register(gc.freeze)  # what was imported is no garbage: looking through it at the end takes up to a second
+    if root := root_or_none():
+        sys.path.insert(0, str(root))  # a project's own models can be imported, as in its builds
     add_workload_commands(app)
     try:
         app()

@@ -144,7 +144,6 @@ def plan(
     from cortax.workflow.workload import read_study
 
     root = find_root()
-    sys.path.insert(0, str(root))  # a study's own models can be imported, as in a build
     found = preview(read_study(study_path(root, study)), root, parse_restriction(restrict))
     table = Table("job", "about", "memory", "why", box=None, pad_edge=False)
     for line in jobs_table(found, None if every else 30):

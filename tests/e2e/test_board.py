@@ -190,7 +190,7 @@ def test_control_c_in_a_terminal_stops_the_build_and_the_job(edited):
     slow = "    import time\n    time.sleep(60)\n"
     edited.edit("methods/regions/a_tune.py", "    run_task(", f"{slow}    run_task(")
     terminal = Terminal(edited, "build", "mini")
-    terminal.read_until(r"tune/\w+/ridge: [2-9] s")  # a job that has only just begun is another matter
+    terminal.read_until(r"tune/\w+/ridge: \d+ s")
     terminal.type(b"\x03")
     assert terminal.end() == 128 + signal.SIGINT, terminal.text
     assert "interrupted; the running job was stopped" in terminal.text

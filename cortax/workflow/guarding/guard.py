@@ -130,13 +130,19 @@ class _Standstill:
 
 
 def _watch(script: subprocess.Popen[bytes], servers: list[Process], standstill: _Standstill) -> int:
+    """Wait for a script, whenever a user interrupts it."""
+    try:
+        return _wait(script, servers, standstill)
+    except KeyboardInterrupt:
+        return _interrupted(script)
+
+
+def _wait(script: subprocess.Popen[bytes], servers: list[Process], standstill: _Standstill) -> int:
     """Wait for a script; end it if it does not notice that its server has ended, or end a server that waits in vain."""
     gone_since: float | None = None
     while True:
         try:
             return script.wait(timeout=1.0)
-        except KeyboardInterrupt:
-            return _interrupted(script)
         except subprocess.TimeoutExpired:
             if any(map(is_alive, servers)):
                 if standstill.lasts():

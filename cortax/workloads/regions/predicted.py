@@ -47,23 +47,22 @@ def predictions(root: Path, log: dict[str, Any]) -> pd.DataFrame:
     parts = []
     for parcellation, pipeline in material.evaluated:
         stored = material.evaluation(parcellation, pipeline)
-        for target, name in enumerate(stored.targets):
-            part = _of_target(material, stored.found, target, name)
-            for place, column in enumerate((("parcellation", parcellation), ("pipeline", pipeline), ("target", name))):
-                part.insert(2 + place, *column)
-            parts.append(part)
+        for target in range(len(stored.targets)):
+            model = {"parcellation": parcellation, "pipeline": pipeline, "target": stored.targets[target]}
+            parts += _of_target(material, stored.found, target, model)
     return pd.concat(parts, ignore_index=True)
 
 
-def _of_target(material: Material, found: Evaluation, target: int, name: str) -> pd.DataFrame:
-    folds, cohort = material.folds, material.cohort
-    truth = material.targets.values[:, material.targets.names.index(name)]
+def _of_target(material: Material, found: Evaluation, target: int, model: dict[str, str]) -> list[pd.DataFrame]:
+    """One table a fold: the subjects that were tested in it."""
+    folds, cohort, name = material.folds, material.cohort, model["target"]
+    place = material.targets.names.index(name)
+    truth, is_class = material.targets.values[:, place], material.targets.tasks[place] != "regression"
     classes = np.array(material.class_names[name], dtype=object)
     parts = []
     for fold, (test, repeat) in enumerate(zip(folds.test, folds.repeat, strict=True)):
         rows = np.flatnonzero(test & ~np.isnan(found.predictions[repeat, target]))
         values, labels = found.predictions[repeat, target, rows], found.labels[repeat, target, rows]
-        is_class = not np.isnan(labels).all()
         probability = values if is_class else np.full(len(rows), np.nan)
         if target in found.probabilities:
             probability = found.probabilities[target][repeat, rows, labels.astype(np.int64)]
@@ -72,6 +71,7 @@ def _of_target(material: Material, found: Evaluation, target: int, name: str) ->
                 {
                     "participant_id": np.array(cohort.subjects, dtype=object)[rows],
                     "group": cohort.groups[rows],
+                    **model,
                     "repeat": int(repeat),
                     "fold": str(fold),
                     "observed": truth[rows],
@@ -82,4 +82,4 @@ def _of_target(material: Material, found: Evaluation, target: int, name: str) ->
                 }
             )
         )
-    return pd.concat(parts, ignore_index=True)
+    return parts
